@@ -1,0 +1,29 @@
+# Each target works alone on a fresh clone: it makes .venv, installs the pinned versions, and runs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install quickstart test lint clean
+
+install: $(STAMP)
+
+# torch is installed first, alone: its plain pin is the CPU build's version, and a range would fetch gigabytes of CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[quickstart]' --group test --group lint
+	touch $(STAMP)
+
+quickstart: $(STAMP)
+	$(BIN)/gecko-hf run recipes/quickstart
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+clean:
+	rm -rf .venv

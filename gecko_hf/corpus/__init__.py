@@ -1,0 +1,1 @@
+"""The text to learn from: read, cut into passages, merged, written."""

@@ -1,0 +1,61 @@
+"""Every error that a user can cause, as one tree.
+
+    GeckoError                 says what was seen, what was expected, and what to do
+    ├── RecipeError            a recipe key or value is wrong
+    ├── CorpusError            the text to learn from is missing, empty or too small
+    ├── MissingExtraError      an optional package is not installed; carries its pip command
+    ├── OutputError            the output folder cannot be written or belongs to another recipe
+    └── ReplyError             an LLM's reply could not be understood
+
+The command line prints the message of a `GeckoError` and exits with 2; anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class GeckoError(Exception):
+    """Base of all errors that say what a user can do about them."""
+
+
+class RecipeError(GeckoError):
+    """A recipe has an unknown key, a value of the wrong type, or a value out of range."""
+
+
+class CorpusError(GeckoError):
+    """The corpus is missing, empty, malformed, or too small for the recipe."""
+
+
+class OutputError(GeckoError):
+    """The output folder cannot be written, is full, or belongs to another recipe."""
+
+
+class ReplyError(GeckoError):
+    """An LLM's reply does not have the fields that were asked for."""
+
+
+class MissingExtraError(GeckoError):
+    """A package that only some recipes need is not installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional package, or say which extra brings it.
+
+    Args:
+        module: Import name of the package.
+        extra: Name of the extra of gecko_hf that installs it.
+
+    Raises:
+        MissingExtraError: If the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A package that is there but broken inside is not a missing extra.
+        if error.name != module.split(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"This recipe needs the package {module!r}, which is not installed. Run: pip install 'gecko-hf[{extra}]'"
+        ) from error

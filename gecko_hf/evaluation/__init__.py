@@ -1,0 +1,1 @@
+"""The yardstick and the scores."""

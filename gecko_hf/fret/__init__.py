@@ -1,0 +1,1 @@
+"""FRet, the paper's two LLM steps under the paper's names."""

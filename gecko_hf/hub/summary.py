@@ -1,0 +1,123 @@
+"""The summary of a run: every number that the table, the report page and the cards show, gathered from what the run wrote."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from gecko_hf.evaluation.yardstick import read_queries
+from gecko_hf.model.encoder import base_name
+from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
+from gecko_hf.run_folder import Paths, read_record
+
+STAGE_NAMES = ("corpus", "prefinetune", "fret", "finetune", "evaluate")
+MAIN_METRIC = "ndcg_at_10"
+UNIGRAM_NOTE = (
+    "No LLM was used: the embedded `unigram` backend wrote the queries (extractive) and judged the candidates "
+    "(Dirichlet-smoothed query likelihood and BM25)."
+)
+SYNTHETIC_NOTE = (
+    "The yardstick is synthetic: held-out queries by the same writer as the training queries. It is optimistic; "
+    "it shows that training worked, not how good search is for people's questions."
+)
+
+
+def summarise(
+    recipe: Recipe, paths: Paths, labels: Sequence[dict[str, Any]], yardstick: tuple[str, str]
+) -> dict[str, Any]:
+    """Gather the summary of a run whose other stages are done.
+
+    Args:
+        recipe: What ran.
+        paths: Where.
+        labels: FRet's `labels` config.
+        yardstick: Its name and description.
+    """
+    records = {name: read_record(paths, name) or {} for name in STAGE_NAMES}
+    environment = yaml.safe_load((paths.root / RECIPE_FILE).read_text(encoding="utf-8"))["environment"]
+    queries = read_queries(paths.yardstick)
+    human = recipe.evaluation.yardstick == "see_also"
+    relabelled = sum(row["positive_id"] != row["seed_id"] for row in labels)
+    corpus = records["corpus"]["counts"]
+    scores = json.loads((paths.logs / "scores.json").read_text(encoding="utf-8"))
+    return {
+        "name": recipe.name,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds_total": round(sum(r["seconds"] for r in records.values()), 1),
+        "stages": [{"name": n, "seconds": r["seconds"], "counts": r["counts"]} for n, r in records.items()],
+        "main_metric": MAIN_METRIC,
+        "yardstick": {
+            "name": yardstick[0],
+            "description": yardstick[1],
+            "kind": "human" if human else "synthetic",
+            "queries": sum(q.split == "test" for q in queries),
+            "dev_queries": sum(q.split == "dev" for q in queries),
+            "passages": corpus["passages"],
+            "split": "test",
+        },
+        "scores": [_score_row(s) for s in scores if s["split"] == "test"],
+        "dev_scores": [_score_row(s) for s in scores if s["split"] == "dev"],
+        "fret": {
+            "rows": len(labels),
+            "relabelled": relabelled,
+            "relabelled_share": round(relabelled / max(1, len(labels)), 4),
+            "tasks": dict(Counter(row["task"] for row in labels).most_common()),
+            "llm": recipe.llm.backend,
+            "candidates": recipe.fret.candidates,
+        },
+        "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},
+        "base": {"id": recipe.encoder.base, "name": base_name(recipe.encoder.base)},
+        "dims": sorted(recipe.encoder.dims, reverse=True),
+        "notes": ([UNIGRAM_NOTE] if recipe.llm.backend == "unigram" else []) + ([] if human else [SYNTHETIC_NOTE]),
+        "seed": recipe.seed,
+        "versions": environment["versions"],
+        "python": environment["python"],
+        "machine": environment["machine"],
+        "recipe": as_dict(recipe),
+    }
+
+
+def _score_row(score: dict[str, Any]) -> dict[str, Any]:
+    return {"model": score["model"], "role": score["role"], "dim": score["dim"], **score["metrics"]}
+
+
+def loss_curves(paths: Paths) -> dict[str, list[dict[str, Any]]]:
+    """The loss curve of each training stage that has one."""
+    curves = {}
+    for stage in ("prefinetune", "finetune"):
+        file = paths.logs / f"{stage}_curve.json"
+        if file.exists():
+            curves[stage] = json.loads(file.read_text(encoding="utf-8"))
+    return curves
+
+
+def report_rows(labels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the row browser of the report shows of each label."""
+    rows = []
+    for label in labels:
+        place = {passage: i for i, passage in enumerate(label["candidate_ids"])}
+        best = place[label["positive_id"]]
+        worst = place[label["negative_id"]] if label["negative_id"] is not None else None
+        rows.append(
+            {
+                "id": label["query_id"],
+                "task": label["task"],
+                "query": label["query"],
+                "seed_id": label["seed_id"],
+                "positive_id": label["positive_id"],
+                "negative_id": label["negative_id"],
+                "relabelled": label["positive_id"] != label["seed_id"],
+                "ql_positive": round(label["ql"][best], 3),
+                "ql_negative": None if worst is None else round(label["ql"][worst], 3),
+                "rc_positive": round(label["rc"][best], 3),
+                "rc_negative": None if worst is None else round(label["rc"][worst], 3),
+                "positive_rank": label["retrieval_rank"][best],
+                "seed_fused_rank": label["fused_rank"][place[label["seed_id"]]],
+            }
+        )
+    return rows

@@ -1,0 +1,147 @@
+"""`unigram`: the embedded stand-in for an LLM. No download, deterministic, made of classic retrieval models.
+
+- P_QG: an extractive query. A sentence of the passage with a share of its words left out, as in the inverse cloze task
+  (Lee et al. 2019, 1906.00300) with word deletion (EDA; Wei & Zou 2019, 1901.11196).
+- QL: the query likelihood of a unigram language model of the passage, smoothed with the collection by a Dirichlet prior
+  (Zhai & Lafferty 2001, "A study of smoothing methods for language models applied to ad hoc information retrieval").
+- RC: BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework") as a share of the most that the query
+  could score, read as a relevance grade through a cumulative logit (McCullagh 1980).
+- Both count the words of a passage's opening sentence more than once (fields as in BM25F; Robertson, Zaragoza & Taylor
+  2004): what a text opens with is what it is about.
+
+It knows words, not meaning: it can reward only what a passage says literally. Cards say so of what it labelled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import Stemmer
+
+from gecko_hf.llm.base import Capability, Prompt
+from gecko_hf.prompts import SEARCH_RESULT
+from gecko_hf.text import STOP_WORDS, lead, words
+
+MIN_QUERY_WORDS = 3
+BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
+GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
+
+
+class UnigramLLM:
+    """Unigram query likelihood and BM25 relevance over the statistics of one collection.
+
+    Args:
+        collection: (title, text) of every passage; their counts are the collection model.
+        drop_words: Share of a source sentence's words that its query leaves out.
+        lead_weight: How many times more than other words the opening sentence counts.
+        seed: Seeds the choice of words, together with the passage's key.
+    """
+
+    id = "unigram"
+    revision = "1"
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self, collection: Iterable[tuple[str, str]], *, drop_words: float = 0.33, lead_weight: int = 3, seed: int = 0
+    ) -> None:
+        self.drop_words = drop_words
+        self.lead_weight = lead_weight
+        self.seed = seed
+        self._stem = Stemmer.Stemmer("english").stemWords
+        self._bag = lru_cache(maxsize=65_536)(self._count)
+        self._frequency: Counter[str] = Counter()
+        self._documents: Counter[str] = Counter()
+        self._size = 0
+        for title, text in collection:
+            bag, _ = self._count(title, text)
+            self._frequency.update(bag)
+            self._documents.update(bag.keys())
+            self._size += 1
+        self._total = self._frequency.total()
+        self._mean_length = self._total / max(1, self._size)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the scores and queries depend on."""
+        return {
+            "drop_words": self.drop_words,
+            "lead_weight": self.lead_weight,
+            "seed": self.seed,
+            "dirichlet_mu": round(self._mean_length, 1),
+            "bm25": {"k1": BM25_K1, "b": BM25_B},
+        }
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+        """An extractive (task, query) for each passage; a passage without prose gives an empty query."""
+        return [f"Task: {p.task or SEARCH_RESULT}\nQuery: {self._query(p)}" for p in prompts]
+
+    def log_likelihood(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[float]:
+        """Mean log p(w | passage) over the words of each continuation, Dirichlet-smoothed with mu = mean length."""
+        return [self._likelihood(p, self._terms(c)) for p, c in zip(prompts, continuations, strict=True)]
+
+    def label_log_likelihoods(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[list[float]]:
+        """Log-probabilities of graded labels, worst first, from BM25's share of its upper bound.
+
+        Raises:
+            ValueError: If there are not three labels, or a prompt has no query.
+        """
+        if len(labels) != len(GRADE_CUTS) + 1:
+            raise ValueError(f"Got {len(labels)} labels; this backend grades on {len(GRADE_CUTS) + 1}, worst first.")
+        return [self._grades(self._relevance(p)) for p in prompts]
+
+    def _query(self, prompt: Prompt) -> str:
+        digest = hashlib.sha256(f"{self.seed}:{prompt.key}".encode()).digest()
+        rng = random.Random(int.from_bytes(digest[:8]))  # not security: seeded sampling
+        source = lead(prompt.text)
+        if not source:
+            return ""
+        kept = [w for w in source.split() if rng.random() >= self.drop_words]
+        if len(kept) < MIN_QUERY_WORDS:
+            kept = [w for w in source.split() if w.lower() not in STOP_WORDS] or source.split()
+        return " ".join(kept)
+
+    def _terms(self, text: str) -> list[str]:
+        return list(self._stem([w for w in words(text) if w not in STOP_WORDS] or words(text)))
+
+    def _count(self, title: str, text: str) -> tuple[Counter[str], int]:
+        bag = Counter(self._terms(f"{title} {text}"))
+        for term in self._terms(lead(text)):
+            bag[term] += self.lead_weight
+        return bag, bag.total()
+
+    def _likelihood(self, prompt: Prompt, terms: Sequence[str]) -> float:
+        if not terms:
+            return -math.inf
+        bag, length = self._bag(prompt.title, prompt.text)
+        mu = self._mean_length
+        total = 0.0
+        for term in terms:
+            # A word that the collection lacks counts as seen half a time, so that no likelihood is zero.
+            background = max(self._frequency[term], 0.5) / self._total
+            total += math.log((bag[term] + mu * background) / (length + mu))
+        return total / len(terms)
+
+    def _relevance(self, prompt: Prompt) -> float:
+        """BM25 divided by what the query would score with every term at saturation: 0 to 1."""
+        if prompt.query is None:
+            raise ValueError(f"The prompt for {prompt.key!r} has no query; relevance is of a query to a passage.")
+        bag, length = self._bag(prompt.title, prompt.text)
+        norm = BM25_K1 * (1 - BM25_B + BM25_B * length / self._mean_length)
+        score = bound = 0.0
+        for term in self._terms(prompt.query):
+            df = self._documents[term]
+            idf = math.log(1 + (self._size - df + 0.5) / (df + 0.5))
+            score += idf * bag[term] * (BM25_K1 + 1) / (bag[term] + norm)
+            bound += idf * (BM25_K1 + 1)
+        return score / bound if bound else 0.0
+
+    @staticmethod
+    def _grades(share: float) -> list[float]:
+        above = [1 / (1 + math.exp(-GRADE_SLOPE * (share - cut))) for cut in GRADE_CUTS]
+        return [math.log(1 - above[0]), math.log(above[0] - above[1]), math.log(above[1])]

@@ -1,0 +1,100 @@
+"""Vectors that are computed once: every stage that embeds a text asks here.
+
+Mining, evaluation and search need the same vectors of the same passages. They are kept in one `.npy` a request under the
+hash of what made them (weights, prompt, texts), so a restarted or later stage reads them back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gecko_hf.model.encoder import fingerprint
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Vectors = npt.NDArray[np.float32]
+Report = Callable[[int, int | None], None]  # (done, total)
+CHUNK = 512  # texts between two progress reports
+BATCH = 64
+
+
+def cut(vectors: Vectors, dim: int) -> Vectors:
+    """The first `dim` columns, normalised to unit length again: shape (n, dim)."""
+    part = vectors[:, :dim]
+    return np.asarray(part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def top_neighbours(queries: Vectors, passages: Vectors, count: int) -> tuple[npt.NDArray[np.int64], Vectors]:
+    """Exact inner-product neighbours: indices and scores, best first, both of shape (queries, count)."""
+    import faiss
+
+    index = faiss.IndexFlatIP(passages.shape[1])
+    index.add(np.ascontiguousarray(passages))
+    scores, found = index.search(np.ascontiguousarray(queries), min(count, len(passages)))
+    return found, scores
+
+
+class VectorStore:
+    """Encodes texts with one model and remembers the vectors on disk.
+
+    Args:
+        model: The encoder.
+        folder: Where `.npy` files are kept.
+    """
+
+    def __init__(self, model: SentenceTransformer, folder: Path) -> None:
+        self.model = model
+        self.folder = folder
+        self._fingerprint = fingerprint(model)
+
+    @property
+    def revision(self) -> str:
+        """The model's fingerprint, short enough for a folder name."""
+        return self._fingerprint[:12]
+
+    def encode(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
+        """Unit-length float32 vectors of `prompt + text`, in the order of the texts; shape (n, width)."""
+        file = self.folder / f"{self._key(texts, prompt)}.npy"
+        if file.exists():
+            if report:
+                report(len(texts), len(texts))
+            return np.asarray(np.load(file), dtype=np.float32)
+        vectors = self.compute(texts, prompt, report)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial.npy")
+        np.save(partial, vectors)
+        partial.replace(file)  # a killed run leaves no half file under the final name
+        return vectors
+
+    def _key(self, texts: Sequence[str], prompt: str) -> str:
+        digest = hashlib.sha256(f"{self._fingerprint}\0{prompt}".encode())
+        for text in texts:
+            digest.update(b"\0" + text.encode())
+        return digest.hexdigest()[:32]
+
+    def compute(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
+        """The same as `encode`, without keeping the vectors."""
+        width = self.model.get_embedding_dimension() or 0
+        vectors = np.empty((len(texts), width), dtype=np.float32)
+        # Longest first over the whole request, so that a batch holds texts of one length and little padding.
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(order), CHUNK):
+            rows = order[start : start + CHUNK]
+            vectors[rows] = self.model.encode(
+                [texts[i] for i in rows],
+                prompt=prompt or "",
+                batch_size=BATCH,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+            if report:
+                report(start + len(rows), len(texts))
+        return vectors

@@ -1,0 +1,180 @@
+"""The pipeline: corpus -> FRet -> model -> scores -> report, in order, skipping what is done."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gecko_hf import stages
+from gecko_hf.corpus.fingerprint import input_state
+from gecko_hf.errors import OutputError
+from gecko_hf.progress import View
+from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, require_space, write_record
+from gecko_hf.stages import Counts, Run
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One arrow.
+
+    Attributes:
+        name: Its name in `logs/` and in the plan.
+        says: What it does, in a few words.
+        run: The work.
+        depends: Names of the stages whose results it reads.
+        config: The part of the recipe that its result depends on.
+    """
+
+    name: str
+    says: str
+    run: Callable[[Run], Counts]
+    depends: tuple[str, ...]
+    config: Callable[[Recipe], Any]
+
+
+STAGES = (
+    Stage(
+        "corpus",
+        "read the text and set the yardstick apart",
+        stages.corpus_stage,
+        (),
+        lambda r: (r.seed, asdict(r.corpus), r.evaluation.yardstick, r.evaluation.held_out, r.evaluation.dev_share),
+    ),
+    Stage(
+        "prefinetune",
+        "train on (lead, body) pairs",
+        stages.prefinetune_stage,
+        ("corpus",),
+        lambda r: (r.precision, asdict(r.encoder), asdict(r.prefinetune)),
+    ),
+    Stage(
+        "fret",
+        "write queries, mine, rank and label: FRet",
+        stages.fret_stage,
+        ("corpus",),
+        lambda r: (asdict(r.encoder), asdict(r.llm), asdict(r.fret)),
+    ),
+    Stage("finetune", "train on FRet", stages.finetune_stage, ("prefinetune", "fret"), lambda r: asdict(r.finetune)),
+    Stage(
+        "evaluate",
+        "score every model at every width",
+        stages.evaluate_stage,
+        ("finetune",),
+        lambda r: asdict(r.evaluation),
+    ),
+    Stage("report", "cards, plots and the report page", stages.report_stage, ("evaluate",), lambda r: r.name),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of one plan: its key, and the record of an earlier run that still holds."""
+
+    stage: Stage
+    key: str
+    record: dict[str, Any] | None
+
+
+def plan(recipe: Recipe, paths: Paths) -> list[Step]:
+    """What a run would do: every stage with its key, and whether it is done."""
+    keys: dict[str, str] = {}
+    steps = []
+    inputs = input_state(recipe.corpus)
+    for stage in STAGES:
+        before: list[Any] = [keys[name] for name in stage.depends] or [inputs]
+        keys[stage.name] = hash_of([stage.name, before, stage.config(recipe)])
+        record = read_record(paths, stage.name)
+        steps.append(Step(stage, keys[stage.name], record if record and record["key"] == keys[stage.name] else None))
+    return steps
+
+
+def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
+    """Run a recipe; stages that are done are skipped.
+
+    Args:
+        recipe: What to run.
+        console: Where to show plan and progress.
+        redo: Whether the run folder may hold an older version of the recipe.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        GeckoError: For anything that the user can mend; nothing is lost, the same command goes on.
+    """
+    check_requirements(recipe)
+    paths = open_run_folder(recipe, redo=redo)
+    job = Run(recipe, paths, View(console))
+    steps = plan(recipe, paths)
+    if all(step.record for step in steps):
+        console.print(f"Nothing to do: every stage of {paths.root} is done.")
+        return paths.root
+    try:
+        if not steps[0].record:  # quick, and the plan needs its counts
+            with job.view.live():
+                steps[0] = _do(job, steps[0])
+        estimates = stages.estimate(job)
+        require_space(paths, stages.space_needed(job))
+        console.print(plan_table(steps, estimates, recipe))
+        with job.view.live():
+            for i, step in enumerate(steps):
+                if not step.record:
+                    steps[i] = _do(job, step)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise OutputError(
+            f"{paths.root} cannot be written any more: {error.strerror}. Make room; the same command goes on from here."
+        ) from error
+    return paths.root
+
+
+def check_requirements(recipe: Recipe) -> None:
+    """Refuse what is missing before any work: packages of the corpus, the base encoder's package."""
+    from gecko_hf.errors import require
+    from gecko_hf.model.encoder import resolve_base
+
+    resolve_base(recipe.encoder.base)
+    if recipe.corpus.source == "docstrings":
+        for package in recipe.corpus.packages:
+            require(package, "quickstart")
+
+
+def _do(job: Run, step: Step) -> Step:
+    """Run one stage and mark it as done."""
+    start = time.monotonic()
+    job.key = step.key
+    job.view.say(f"[bold]{step.stage.name}[/bold]: {step.stage.says}")
+    counts = step.stage.run(job)
+    seconds = time.monotonic() - start
+    write_record(job.paths, step.stage.name, step.key, seconds, counts)
+    job.view.say(f"  done in {seconds:.0f} s: {counts_text(counts)}")
+    record = read_record(job.paths, step.stage.name)
+    return Step(step.stage, step.key, record)
+
+
+def counts_text(counts: dict[str, Any]) -> str:
+    """`passages 10,166, merged 24`."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in counts.items())
+
+
+def plan_table(steps: list[Step], estimates: dict[str, float], recipe: Recipe) -> Table:
+    """The plan as a table: what is done, what will be done, and how long it may take."""
+    table = Table(title=f"Plan of {recipe.folder}", title_justify="left", caption_justify="left")
+    for column in ("stage", "what", "state", "estimate"):
+        table.add_column(column, justify="right" if column == "estimate" else "left")
+    for step in steps:
+        seconds = estimates.get(step.stage.name)
+        state = f"done: {counts_text(step.record['counts'])}" if step.record else "to do"
+        table.add_row(step.stage.name, step.stage.says, state, "" if step.record or not seconds else f"{seconds:.0f} s")
+    total = sum(estimates.get(s.stage.name, 0) for s in steps if not s.record)
+    table.caption = f"About {total / 60:.0f} minutes on this machine, from a short timing of its processor."
+    return table

@@ -1,0 +1,81 @@
+"""What a person sees while a run works: one live view with rates and the time left, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+Report = Callable[[int, int | None], None]
+PLAIN_EVERY = 15.0  # seconds between two lines of a bar where nothing can be redrawn
+
+
+class _Rate(ProgressColumn):
+    """Items a second of the running task."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f}/s" if speed else "", style="cyan")
+
+
+class View:
+    """Progress of a run's stages on one console.
+
+    Args:
+        console: Where to draw; a plain file or pipe gets lines instead of bars.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Draw until the block ends."""
+        with self._progress:
+            yield
+
+    def say(self, message: str) -> None:
+        """A line above the bars."""
+        self.console.print(message, highlight=False)
+
+    @contextmanager
+    def task(self, description: str) -> Iterator[Report]:
+        """A bar for one piece of work; call what it yields with (done, total)."""
+        bar = self._progress.add_task(description, total=None)
+        last = time.monotonic()
+
+        def report(done: int, total: int | None) -> None:
+            nonlocal last
+            self._progress.update(bar, completed=done, total=total)
+            if not self.console.is_terminal and time.monotonic() - last >= PLAIN_EVERY:
+                last = time.monotonic()
+                self.say(f"  {description}: {done} of {total or '?'}")
+
+        try:
+            yield report
+        finally:
+            self._progress.remove_task(bar)

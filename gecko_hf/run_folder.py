@@ -1,0 +1,167 @@
+"""A run folder: where each thing lies, and what is done.
+
+A stage is done when its record in `logs/` carries the key that the recipe gives it now. The key is a hash of the part of the
+recipe that the stage depends on and of the keys of the stages before it, so a changed number redoes what follows from it
+and nothing else. Records are written last and whole; a killed stage leaves none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gecko_hf.errors import OutputError
+from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
+
+LIBRARIES = (
+    "gecko-hf", "sentence-transformers", "transformers", "torch", "datasets", "huggingface-hub", "mteb", "faiss-cpu",
+    "numpy", "datasketch", "bm25s", "PyStemmer",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The places in a run folder."""
+
+    root: Path
+
+    corpus = property(lambda self: self.root / "corpus")
+    yardstick = property(lambda self: self.root / "yardstick" / "queries.parquet")
+    fret = property(lambda self: self.root / "fret")
+    prefinetuned = property(lambda self: self.root / "prefinetuned")
+    model = property(lambda self: self.root / "model")
+    results = property(lambda self: self.root / "results")
+    report = property(lambda self: self.root / "report")
+    logs = property(lambda self: self.root / "logs")
+    vectors = property(lambda self: self.root / "vectors")
+    checkpoints = property(lambda self: self.root / "checkpoints")
+
+
+def hash_of(value: Any) -> str:
+    """A hash of any JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def write_json(value: Any, file: Path) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    partial.replace(file)
+
+
+def read_record(paths: Paths, stage: str) -> dict[str, Any] | None:
+    """The record of a finished stage, or None."""
+    file = paths.logs / f"{stage}.json"
+    if not file.exists():
+        return None
+    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return record
+
+
+def write_record(paths: Paths, stage: str, key: str, seconds: float, counts: Mapping[str, Any]) -> None:
+    """Mark a stage as done."""
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {"key": key, "seconds": round(seconds, 1), "counts": dict(counts), "finished_at": finished}
+    write_json(record, paths.logs / f"{stage}.json")
+
+
+def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
+    """Make the run folder, or take the one that this recipe has; nothing is written into another recipe's.
+
+    Args:
+        recipe: What will run.
+        redo: Whether a folder with another version of the recipe may be used; stages that differ run again.
+
+    Raises:
+        OutputError: If the folder belongs to another recipe, holds other things, or cannot be written.
+    """
+    root = recipe.folder
+    file = root / RECIPE_FILE
+    wanted = as_dict(recipe)
+    if file.exists():
+        found = yaml.safe_load(file.read_text(encoding="utf-8")).get("recipe", {})
+        different = differences(found, wanted)
+        if different and not redo:
+            raise OutputError(
+                f"{root} belongs to another recipe; it differs in {', '.join(different[:6])}"
+                f"{' and more' if len(different) > 6 else ''}. "
+                "Give this run a folder of its own (output=runs/NEW), or add --redo to run the stages that differ again."
+            )
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise OutputError(
+            f"{root} exists and is no run folder (it has no {RECIPE_FILE}). Give another: output=runs/NEW"
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "logs").mkdir(exist_ok=True)
+        _write_recipe(wanted, file)
+    except OSError as error:
+        raise OutputError(f"{root} cannot be written: {error.strerror}. Give another folder: output=PATH") from error
+    return Paths(root)
+
+
+def _write_recipe(wanted: dict[str, Any], file: Path) -> None:
+    text = yaml.safe_dump({"recipe": wanted, "environment": environment()}, sort_keys=False, allow_unicode=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted keys in which two recipes differ; where a run is put does not count."""
+    keys = []
+    for key in sorted(found.keys() | wanted.keys()):
+        a, b = found.get(key), wanted.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            keys += differences(a, b, f"{prefix}{key}.")
+        elif a != b and f"{prefix}{key}" != "output":
+            keys.append(f"{prefix}{key}")
+    return keys
+
+
+def require_space(paths: Paths, needed: int) -> None:
+    """Refuse to start where the disk is too full.
+
+    Raises:
+        OutputError: Naming what is needed and what is free, in MB.
+    """
+    free = shutil.disk_usage(paths.root).free
+    if free < needed:
+        raise OutputError(
+            f"{paths.root} has {free / 1e6:,.0f} MB free; this run needs about {needed / 1e6:,.0f} MB. "
+            "Free some, or give a folder on another disk: output=PATH"
+        )
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for provenance."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines: Sequence[str] = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"

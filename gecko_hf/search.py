@@ -1,0 +1,68 @@
+"""Search a run's corpus with the untouched base and with the finished model, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from gecko_hf.corpus.passages import Passage, read_corpus
+from gecko_hf.errors import GeckoError
+from gecko_hf.model.encoder import base_name, load_encoder
+from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
+from gecko_hf.prompts import SEARCH_RESULT, document_prefix, query_prefix
+from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
+from gecko_hf.run_folder import Paths
+from gecko_hf.stages import plain_text
+from gecko_hf.text import lead
+
+SNIPPET = 110  # characters of a passage
+
+
+def search_table(folder: Path, query: str, top: int, dim: int | None) -> Table:
+    """The best passages for a query, one column a model.
+
+    Args:
+        folder: A finished run folder.
+        query: What to look for.
+        top: Rows.
+        dim: Matryoshka width for both models; None for the widest of the recipe.
+
+    Raises:
+        GeckoError: If the folder is no finished run, the query is empty, or the width is not one of the encoder's.
+    """
+    if not query.strip():
+        raise GeckoError("The query is empty. Write what to look for in quotes.")
+    if not (folder / RECIPE_FILE).is_file() or not (folder / "model").is_dir():
+        raise GeckoError(f"{folder} is no finished run: it has no model. Make one: gecko-hf run recipes/quickstart")
+    recipe, paths = load_run_recipe(folder), Paths(folder)
+    width = dim or max(recipe.encoder.dims)
+    if width > max(recipe.encoder.dims):
+        raise GeckoError(f"--dim is {width}; this model has {max(recipe.encoder.dims)} dimensions.")
+    passages = read_corpus(paths.corpus)
+    texts = [plain_text(p) for p in passages]
+    length = recipe.encoder.max_seq_length
+    table = Table(title=f"{query!r} at {width} dimensions, {len(passages):,} passages", title_justify="left")
+    table.add_column("", justify="right")
+    columns = []
+    for label, base, prefixes in (
+        (f"{base_name(recipe.encoder.base)} (untouched)", recipe.encoder.base, ("", "")),
+        ("Gecko", str(paths.model), (query_prefix(SEARCH_RESULT), document_prefix())),
+    ):
+        store = VectorStore(load_encoder(base, length), paths.vectors)
+        vectors = cut(store.encode(texts, prefixes[1]), width)
+        asked = cut(store.compute([query], prefixes[0]), width)
+        found, scores = top_neighbours(asked, vectors, top)
+        columns.append([_cell(passages[i], float(s)) for i, s in zip(found[0], np.asarray(scores[0]), strict=True)])
+        table.add_column(label, ratio=1)
+    for rank, cells in enumerate(zip(*columns, strict=True), 1):
+        table.add_row(str(rank), *cells)
+    return table
+
+
+def _cell(passage: Passage, score: float) -> Text:
+    say = lead(passage.text) or " ".join(passage.text.split())
+    snippet = say if len(say) <= SNIPPET else say[: SNIPPET - 1].rsplit(" ", 1)[0] + " …"
+    return Text.assemble((passage.title or passage.id, "bold"), (f"  {score:.2f}\n", "dim"), snippet)

@@ -1,0 +1,1 @@
+"""The loss, the training rows and the training stages."""

@@ -1,0 +1,76 @@
+"""What the encoder is trained on: rows of formatted text, one column a role.
+
+Every row leaves here as the model reads it (`prompts.py`), in the columns anchor, positive and, where there is one,
+negative. Nothing else may stand in a training set: sentence-transformers would train on it as one more negative.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import datasets
+
+from gecko_hf.corpus.passages import Passage
+from gecko_hf.prompts import SEARCH_RESULT, format_document, format_query
+from gecko_hf.text import lead, sentences, without, words
+
+MIN_BODY_WORDS = 5
+
+
+def lead_body_pairs(passages: Sequence[Passage], exclude: set[str], count: int, seed: int) -> datasets.Dataset:
+    """Pre-finetuning pairs: what a passage begins by saying, and the rest of it (the paper's title-body pairs, section 3.1).
+
+    Args:
+        passages: The corpus.
+        exclude: Ids that are kept for the yardstick.
+        count: How many pairs to draw, at most.
+        seed: Seeds the draw.
+    """
+    order = list(range(len(passages)))
+    random.Random(seed).shuffle(order)  # not security: seeded sampling
+    pairs = []
+    for row in order:
+        passage = passages[row]
+        opening = lead(passage.text)
+        body = without(passage.text, opening) if opening else ""
+        if passage.id not in exclude and len(body.split()) >= MIN_BODY_WORDS:
+            pairs.append((format_query(SEARCH_RESULT, opening), format_document(body, passage.title)))
+        if len(pairs) == count:
+            break
+    return datasets.Dataset.from_dict({"anchor": [a for a, _ in pairs], "positive": [p for _, p in pairs]})
+
+
+def fret_rows(rows: Sequence[Mapping[str, Any]], cut_source: float, seed: int) -> datasets.Dataset:
+    """FRet rows as training columns.
+
+    A query that was taken word for word from a sentence of its positive teaches only that equal words match. From a share
+    of these positives the sentence is cut out, as in the inverse cloze task (Lee et al. 2019), which kept it for 10 %.
+
+    Args:
+        rows: The `default` config of FRet.
+        cut_source: The share of extractive queries whose sentence leaves the positive.
+        seed: Seeds the choice of that share.
+    """
+    draw = random.Random(seed)  # not security: seeded sampling
+    columns: dict[str, list[str]] = {"anchor": [], "positive": []}
+    if any(row["negative"] is not None for row in rows):
+        columns["negative"] = []
+    for row in rows:
+        positive = row["positive"]
+        if draw.random() < cut_source:
+            positive = _without_source(row["query"], positive)
+        columns["anchor"].append(format_query(row["task"], row["query"]))
+        columns["positive"].append(format_document(positive, row["positive_title"] or ""))
+        if "negative" in columns:
+            columns["negative"].append(format_document(row["negative"], row["negative_title"] or ""))
+    return datasets.Dataset.from_dict(columns)
+
+
+def _without_source(query: str, passage: str) -> str:
+    """The passage without the sentence that holds every word of the query; unchanged where there is none or little else."""
+    asked = set(words(query))
+    source = next((s for s in sentences(passage) if asked <= set(words(s))), None)
+    rest = without(passage, source) if source else passage
+    return rest if len(rest.split()) >= MIN_BODY_WORDS else passage

@@ -1,0 +1,87 @@
+"""FRet from end to end on a small library, with vectors that are bags of words."""
+
+import json
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+
+from gecko_hf.fret.build import build_fret, choose_seeds, read_rows, write_fret
+from gecko_hf.llm.unigram import UnigramLLM
+from gecko_hf.recipe import FRetRecipe
+from gecko_hf.text import words
+
+
+def bags(texts, vocabulary):
+    rows = np.array([[words(t).count(v) for v in vocabulary] for t in texts], dtype=np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+@pytest.fixture(scope="module")
+def fret(passages):
+    vocabulary = sorted({w for p in passages for w in words(p.text)})
+    llm = UnigramLLM([(p.title, p.text) for p in passages], seed=3)
+
+    def build(**changes):
+        return build_fret(
+            passages,
+            passages[::2],
+            llm,
+            bags([p.text for p in passages], vocabulary),
+            lambda queries: bags([q.query for q in queries], vocabulary),
+            FRetRecipe(candidates=8, **changes),
+            seed=0,
+        )
+
+    return build
+
+
+def test_rows_hold_the_texts_of_the_labelled_passages(fret, passages):
+    built = fret()
+    by_id = {p.id: p for p in passages}
+    assert len(built.rows) == len(built.labels) == len(passages[::2])
+    for row, label in zip(built.rows, built.labels, strict=True):
+        assert (row["positive_title"], row["positive"]) == (
+            by_id[label["positive_id"]].title,
+            by_id[label["positive_id"]].text,
+        )
+        assert row["negative"] == by_id[label["negative_id"]].text
+        assert label["positive_id"] != label["negative_id"]
+
+
+def test_labels_follow_from_their_own_scores(fret):
+    for label in fret().labels:
+        fused = [1 / q + 1 / r for q, r in zip(label["ql_rank"], label["rc_rank"], strict=True)]
+        assert label["fused"] == pytest.approx(fused)
+        assert fused[label["candidate_ids"].index(label["positive_id"])] == pytest.approx(max(fused))
+        assert label["seed_id"] in label["candidate_ids"]
+        assert len(set(label["candidate_ids"])) == 8
+
+
+def test_the_seed_can_be_kept_as_the_positive(fret):
+    assert all(label["positive_id"] == label["seed_id"] for label in fret(positive="seed").labels)
+
+
+def test_rows_can_go_without_a_negative(fret):
+    assert all(row["negative"] is None for row in fret(negative="none").rows)
+
+
+def test_the_same_inputs_give_the_same_rows(fret):
+    assert fret() == fret()
+
+
+def test_seeds_are_prose_and_never_held_out(passages):
+    chosen = choose_seeds(passages, {passages[0].id}, 5, range(len(passages)))
+    assert [p.id for p in chosen] == [p.id for p in passages[1:6]]
+
+
+def test_the_three_configs_load_with_datasets(fret, passages, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    built = fret()
+    write_fret(built, passages, tmp_path / "fret")
+    assert read_rows(tmp_path / "fret") == built.rows
+    corpus = load_dataset(
+        "parquet", data_files=str(tmp_path / "fret/corpus/*.parquet"), cache_dir=str(tmp_path), split="train"
+    )
+    assert corpus.column_names == ["id", "title", "text"]
+    assert [json.loads(x) for x in (tmp_path / "fret/set_aside.jsonl").read_text().splitlines()] == []

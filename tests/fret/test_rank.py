@@ -1,0 +1,52 @@
+"""Ranking and fusion against Appendix A of the paper."""
+
+import itertools
+
+import pytest
+
+from gecko_hf.corpus.passages import Passage
+from gecko_hf.fret.rank import Judgement, fuse, judge, ranks
+
+
+def test_fusion_is_the_sum_of_reciprocal_ranks_without_a_constant():
+    rows = fuse([Judgement(-1, -3), Judgement(-2, -1), Judgement(-3, -2)], ["a", "b", "c"])
+    assert {r.index: r.fused for r in rows} == {
+        0: pytest.approx(1 / 1 + 1 / 3),
+        1: pytest.approx(1 / 2 + 1 / 1),
+        2: pytest.approx(1 / 3 + 1 / 2),
+    }
+    assert [r.index for r in rows] == [1, 0, 2]
+
+
+def test_the_winner_is_always_the_top_of_one_of_the_two_rankings():
+    """A candidate that leads neither ranking scores at most 1/2 + 1/2; a leader scores more than 1."""
+    scores = [-1.0, -2.0, -3.0, -4.0]
+    for order in itertools.permutations(scores):
+        best = fuse([Judgement(a, b) for a, b in zip(scores, order, strict=True)], list("abcd"))[0]
+        assert 1 in (best.ql_rank, best.rc_rank)
+
+
+def test_mirrored_ranks_tie_and_the_better_query_likelihood_wins():
+    rows = fuse([Judgement(-1, -2), Judgement(-2, -1)], ["z", "a"])
+    assert rows[0].fused == rows[1].fused
+    assert rows[0].index == 0
+
+
+def test_equal_scores_are_ordered_by_id():
+    assert ranks([0.5, 0.5, 0.9], ["b", "a", "c"]) == [3, 2, 1]
+
+
+class Echo:
+    """Scores a passage by its length, so that each score can be told apart."""
+
+    def log_likelihood(self, prompts, continuations):
+        return [-len(p.text) - len(c) / 100 for p, c in zip(prompts, continuations, strict=True)]
+
+    def label_log_likelihoods(self, prompts, labels):
+        return [[-9.0, -8.0, -float(len(p.text + (p.query or "")))] for p in prompts]
+
+
+def test_every_candidate_gets_its_own_scores_and_the_top_label_counts():
+    passages = [[Passage("a", "", "x"), Passage("b", "", "xx")], [Passage("c", "", "xxx")]]
+    scores = judge(Echo(), ["q", "qq"], passages)
+    assert scores == [[Judgement(-1.01, -2.0), Judgement(-2.01, -3.0)], [Judgement(-3.02, -5.0)]]

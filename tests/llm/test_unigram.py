@@ -1,0 +1,104 @@
+"""`unigram` against the formulas that it cites, computed by hand."""
+
+import math
+from collections import Counter
+
+import pytest
+
+from gecko_hf.llm.base import RELEVANCE_LABELS, Prompt
+from gecko_hf.llm.unigram import BM25_B, BM25_K1, UnigramLLM
+
+TEXTS = [("", "green apples grow slowly"), ("", "red apples taste sweet"), ("", "boats sail north quickly today")]
+
+
+@pytest.fixture
+def llm() -> UnigramLLM:
+    return UnigramLLM(TEXTS, lead_weight=0, seed=1)
+
+
+def prompt(i: int, query: str | None = None) -> Prompt:
+    return Prompt(str(i), *TEXTS[i], query=query)
+
+
+def test_query_likelihood_is_dirichlet_smoothed(llm):
+    counts = Counter(w for _, text in TEXTS for w in text.split())
+    mu = sum(counts.values()) / 3
+    # "green" stands in the passage, "boats" does not; both stems equal their words' stems in the collection.
+    expected = [
+        math.log((1 + mu * counts["green"] / 13) / (4 + mu)),
+        math.log((0 + mu * counts["boats"] / 13) / (4 + mu)),
+    ]
+    assert llm.log_likelihood([prompt(0)], ["green boats"]) == [pytest.approx(sum(expected) / 2)]
+
+
+def test_a_word_outside_the_collection_does_not_make_a_query_impossible(llm):
+    (value,) = llm.log_likelihood([prompt(0)], ["zebra"])
+    assert math.isfinite(value)
+    assert value < llm.log_likelihood([prompt(0)], ["boats"])[0]
+
+
+def test_relevance_orders_passages_as_bm25_does(llm):
+    def bm25(query: str, i: int) -> float:
+        bag = Counter(TEXTS[i][1].split())
+        norm = BM25_K1 * (1 - BM25_B + BM25_B * bag.total() / (13 / 3))
+        total = 0.0
+        for word in query.split():
+            df = sum(word in text.split() for _, text in TEXTS)
+            total += math.log(1 + (3 - df + 0.5) / (df + 0.5)) * bag[word] * (BM25_K1 + 1) / (bag[word] + norm)
+        return total
+
+    query = "green apples"
+    grades = [row[-1] for row in llm.label_log_likelihoods([prompt(i, query) for i in range(3)], RELEVANCE_LABELS)]
+    scores = [bm25(query, i) for i in range(3)]
+    assert sorted(range(3), key=grades.__getitem__) == sorted(range(3), key=scores.__getitem__)
+    assert grades[0] > grades[1] > grades[2]
+
+
+def test_labels_are_a_probability_distribution(llm):
+    (row,) = llm.label_log_likelihoods([prompt(0, "green")], RELEVANCE_LABELS)
+    assert sum(math.exp(v) for v in row) == pytest.approx(1)
+
+
+def test_other_than_three_labels_and_a_missing_query_are_refused(llm):
+    with pytest.raises(ValueError, match="grades on 3"):
+        llm.label_log_likelihoods([prompt(0, "x")], ["yes", "no"])
+    with pytest.raises(ValueError, match="no query"):
+        llm.label_log_likelihoods([prompt(0)], RELEVANCE_LABELS)
+
+
+def test_queries_are_words_of_the_lead_in_order_and_repeatable(llm):
+    passage = Prompt(
+        "p", "", "The quick brown fox jumps over the lazy dog near a quiet river bank. Nothing else matters."
+    )
+    (reply,) = llm.generate([passage])
+    task, query = reply.split("\n")
+    assert task == "Task: search result"
+    kept = query.removeprefix("Query: ").split()
+    source = iter(passage.text.split())
+    assert all(word in source for word in kept)  # a subsequence
+    assert 3 <= len(kept) < 14
+    assert llm.generate([passage]) == [reply]
+    assert UnigramLLM(TEXTS, seed=2).generate([passage]) != [reply]
+
+
+def test_the_order_and_company_of_prompts_do_not_matter(llm):
+    both = [
+        Prompt("a", "", "Some people like apples very much indeed."),
+        Prompt("b", "", "Other people like boats more."),
+    ]
+    assert llm.generate(both) == [*llm.generate(both[:1]), *llm.generate(both[1:])]
+    assert llm.generate(both[::-1]) == llm.generate(both)[::-1]
+
+
+def test_a_passage_without_prose_gives_an_empty_query(llm):
+    assert llm.generate([Prompt("p", "", "x = 1")]) == ["Task: search result\nQuery: "]
+
+
+def test_what_a_passage_opens_with_counts_more():
+    texts = [("", "Apples are grown here. Boats are kept there."), ("", "Boats are kept there. Apples are grown here.")]
+    plain, weighted = (UnigramLLM(texts, lead_weight=w) for w in (0, 3))
+    prompts = [Prompt(str(i), *t) for i, t in enumerate(texts)]
+    a, b = plain.log_likelihood(prompts, ["apples grown", "apples grown"])
+    assert a == pytest.approx(b)
+    a, b = weighted.log_likelihood(prompts, ["apples grown", "apples grown"])
+    assert a > b

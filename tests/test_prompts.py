@@ -1,0 +1,45 @@
+"""The prompt contract: literal strings of the paper, and keys that mteb accepts."""
+
+import typing
+
+import pytest
+from mteb.abstasks.task_metadata import TaskMetadata, TaskType
+from mteb.models.abs_encoder import AbsEncoder, get_prompt
+from mteb.types import PromptType
+
+from gecko_hf import prompts
+
+
+def test_a_query_is_written_as_in_table_7_of_the_paper():
+    assert prompts.format_query("fact checking", "Cats bark.") == "task: fact checking | query: Cats bark."
+
+
+def test_a_document_is_written_as_in_table_7_of_the_paper():
+    assert prompts.format_document("They meow.", "Cats") == "title: Cats | text: They meow."
+
+
+@pytest.mark.parametrize("title", ["", "   "])
+def test_a_document_without_a_title_says_none(title):
+    assert prompts.format_document("They meow.", title) == "title: none | text: They meow."
+
+
+def test_saved_prompts_are_prefixes_of_the_formatted_texts():
+    saved = prompts.model_prompts()
+    assert saved["query"] + "x" == prompts.format_query("search result", "x")
+    assert saved["document"] + "x" == prompts.format_document("x")
+
+
+def test_every_text_task_type_of_mteb_gets_a_prompt_on_both_sides():
+    saved = prompts.model_prompts()
+    known, invalid = AbsEncoder.validate_task_to_prompt_name(saved, raise_for_invalid_keys=False)
+    assert not invalid
+    text_types = set(prompts.MTEB_TASK_TYPES)
+    assert text_types <= set(typing.get_args(TaskType))
+    for name, (task, symmetric) in prompts.MTEB_TASK_TYPES.items():
+        metadata = TaskMetadata.model_construct(name="Any", type=name)
+        query = get_prompt(known, metadata, PromptType.query)
+        document = get_prompt(known, metadata, PromptType.document)
+        assert query == f"task: {task} | query: "
+        assert document == (query if symmetric else "title: none | text: ")
+        if symmetric:
+            assert get_prompt(known, metadata, None) == query

@@ -1,0 +1,85 @@
+"""Recipes are read strictly: what is wrong is named, with what would be right."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from gecko_hf.errors import RecipeError
+from gecko_hf.recipe import Recipe, as_dict, load_recipe
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "recipe.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda f: f.parent.name)
+def test_every_recipe_of_the_repository_loads(file):
+    overrides = [] if "packages" in file.read_text(encoding="utf-8") else ["corpus.path=somewhere"]
+    assert isinstance(load_recipe(file, overrides), Recipe)
+
+
+def test_a_folder_stands_for_its_recipe_file(tmp_path):
+    write(tmp_path, "corpus: {path: docs}\nseed: 7")
+    assert load_recipe(tmp_path).seed == 7
+
+
+def test_overrides_win_over_the_file(tmp_path):
+    file = write(tmp_path, "corpus: {path: docs}\nfret: {rows: 10}")
+    recipe = load_recipe(file, ["fret.rows=20", "finetune.learning_rate=3e-5", "output=runs/x"])
+    assert (recipe.fret.rows, recipe.finetune.learning_rate, recipe.folder) == (20, 3e-5, Path("runs/x"))
+
+
+def test_a_recipe_survives_being_written_and_read(tmp_path):
+    import yaml
+
+    recipe = load_recipe(write(tmp_path, "corpus: {path: docs}\nencoder: {dims: [32, 8]}"))
+    assert load_recipe(write(tmp_path, yaml.safe_dump(as_dict(recipe)))) == recipe
+
+
+def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_recipe(write(tmp_path, "corpus: {path: docs}")).seed = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("corpus: {path: d}\nfret: {row: 3}", "unknown key 'fret.row'. Did you mean fret.rows?"),
+        ("corpus: {path: d}\nsede: 3", "Did you mean seed?"),
+        ("corpus: {path: d}\nzzzzzz: 3", "Known keys here"),
+        ("corpus: {path: d}\nseed: many", "it must be a int"),
+        ("corpus: {path: d}\nseed: true", "it must be a int"),
+        ("corpus: {path: d}\nfret: {candidates: 1}", "it must be at least 2"),
+        ("corpus: {path: d}\nfinetune: {cut_source: 1.5}", "it must be between 0.0 and 1.0"),
+        ("corpus: {path: d}\nfinetune: {learning_rate: fast}", "it must be a number"),
+        ("corpus: {path: d}\nfret: {positive: best}", "it must be one of fused, seed"),
+        ("corpus: {path: d}\nfret: 3", "it needs keys under it"),
+        ("corpus: {path: d}\nencoder: {dims: [64, wide]}", "encoder.dims[1]"),
+        ("corpus: {path: d}\nencoder: {dims: []}", "at least one positive width"),
+        ("corpus: {path: d}\nfret: {tasks: {search result: 0}}", "weights"),
+        ("seed: 1", "corpus.path is missing"),
+        ("corpus: {source: docstrings}", "corpus.packages is empty"),
+        ("corpus: {path: d}\nevaluation: {yardstick: see_also}", "use held_out"),
+        ("- a\n- b", "a recipe is a mapping"),
+        ("a: [1", "is not readable YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_would_be_right(tmp_path, text, says):
+    with pytest.raises(RecipeError, match=r"(?s).*" + __import__("re").escape(says)):
+        load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("override", ["fret.rows", "=3", "seed.x=3"])
+def test_an_override_that_is_none_is_refused(tmp_path, override):
+    with pytest.raises(RecipeError):
+        load_recipe(write(tmp_path, "corpus: {path: d}\nseed: 3"), [override])
+
+
+def test_a_missing_recipe_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(RecipeError, match=r"There is no recipe at .*nowhere"):
+        load_recipe(tmp_path / "nowhere")

@@ -1,0 +1,36 @@
+import pytest
+
+from gecko_hf.text import is_prose, lead, sentences, without, words
+
+
+def test_identifiers_fall_apart_into_words():
+    assert words("numpy.search_sorted(x2)") == ["numpy", "search", "sorted", "x2"]
+
+
+def test_a_paragraph_ends_a_sentence_without_a_full_stop():
+    assert sentences("A heading\n\nOne thing. Another\nthing! Last") == [
+        "A heading",
+        "One thing.",
+        "Another thing!",
+        "Last",
+    ]
+
+
+def test_abbreviations_before_small_letters_end_no_sentence():
+    assert sentences("Some arrays, e.g. lists, work.") == ["Some arrays, e.g. lists, work."]
+
+
+@pytest.mark.parametrize("code", ["add(x, y) -> int", "x = [1, 2, 3, 4, 5]", "Too short."])
+def test_code_and_scraps_are_no_prose(code):
+    assert not is_prose(code)
+
+
+def test_the_lead_is_the_first_sentence_of_prose():
+    assert lead("add(x1, x2, /)\n\nAdd two arrays element by element. More follows.") == (
+        "Add two arrays element by element."
+    )
+    assert lead("x = 1") == ""
+
+
+def test_a_sentence_is_cut_out_across_line_breaks():
+    assert without("One two\nthree. Four.", "One two three.") == "Four."

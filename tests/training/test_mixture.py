@@ -1,0 +1,56 @@
+from gecko_hf.corpus.passages import Passage
+from gecko_hf.training.mixture import fret_rows, lead_body_pairs
+
+LONG = "Bees build hives from wax in spring. They gather nectar all summer long. Winter is spent inside."
+
+
+def row(**changes):
+    base = {
+        "task": "search result", "query": "build hives wax", "positive_title": "Bees", "positive": LONG,
+        "negative_title": "", "negative": "Ships have masts.",
+    }  # fmt: skip
+    return base | changes
+
+
+def test_a_pair_is_the_opening_sentence_and_the_rest_under_its_title():
+    (pair,) = lead_body_pairs([Passage("a", "Bees", LONG)], set(), 10, seed=0)
+    assert pair == {
+        "anchor": "task: search result | query: Bees build hives from wax in spring.",
+        "positive": "title: Bees | text: They gather nectar all summer long. Winter is spent inside.",
+    }
+
+
+def test_held_out_passages_and_those_without_a_body_give_no_pair():
+    passages = [Passage("a", "", LONG), Passage("b", "", "Only one sentence stands here."), Passage("c", "", "x = 1")]
+    assert len(lead_body_pairs(passages, {"a"}, 10, seed=0)) == 0
+
+
+def test_fret_rows_have_exactly_the_training_columns():
+    dataset = fret_rows([row()], cut_source=0.0, seed=0)
+    assert dataset.column_names == ["anchor", "positive", "negative"]
+    assert dataset[0] == {
+        "anchor": "task: search result | query: build hives wax",
+        "positive": f"title: Bees | text: {LONG}",
+        "negative": "title: none | text: Ships have masts.",
+    }
+
+
+def test_rows_without_negatives_have_two_columns():
+    assert fret_rows([row(negative=None)], 0.0, 0).column_names == ["anchor", "positive"]
+
+
+def test_the_sentence_that_holds_the_query_can_be_cut():
+    assert fret_rows([row()], 1.0, 0)["positive"] == [
+        "title: Bees | text: They gather nectar all summer long. Winter is spent inside."
+    ]
+
+
+def test_a_query_that_no_sentence_holds_leaves_the_positive_whole():
+    assert fret_rows([row(query="hives winter")], 1.0, 0)["positive"] == [f"title: Bees | text: {LONG}"]
+
+
+def test_only_a_share_is_cut_and_the_seed_decides_which():
+    rows = [row() for _ in range(400)]
+    cut = [p != f"title: Bees | text: {LONG}" for p in fret_rows(rows, 0.5, 1)["positive"]]
+    assert 150 < sum(cut) < 250
+    assert cut == [p != f"title: Bees | text: {LONG}" for p in fret_rows(rows, 0.5, 1)["positive"]]

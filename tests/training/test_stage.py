@@ -1,0 +1,83 @@
+"""A training stage on a tiny encoder: it learns, it resumes exactly, it refuses what it cannot train on."""
+
+import datasets
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from gecko_hf.errors import RecipeError
+from gecko_hf.model.encoder import load_encoder
+from gecko_hf.recipe import StageRecipe
+from gecko_hf.training import stage
+from gecko_hf.training.mixture import lead_body_pairs
+from gecko_hf.training.stage import remove_checkpoints, train_stage
+
+RECIPE = StageRecipe(batch_size=8, learning_rate=3e-3, epochs=2)
+
+
+@pytest.fixture
+def rows(passages):
+    return lead_body_pairs(passages, set(), 64, seed=0)
+
+
+def train(path, rows, folder, report=None, recipe=RECIPE) -> tuple[SentenceTransformer, list[dict]]:
+    model = load_encoder(str(path), 48)
+    curve = train_stage(model, rows, recipe, dims=[32, 8], precision="float32", seed=5, folder=folder, report=report)
+    return model, curve
+
+
+def test_the_loss_falls_and_progress_is_reported(tiny_model_path, rows, tmp_path):
+    seen = []
+    _, curve = train(tiny_model_path, rows, tmp_path / "c", lambda done, total: seen.append((done, total)))
+    assert [entry["step"] for entry in curve] == list(range(1, 17))
+    assert sum(e["loss"] for e in curve[-4:]) < 0.8 * sum(e["loss"] for e in curve[:4])
+    assert seen == [(i, 16) for i in range(1, 17)]
+
+
+class Killed(BaseException):
+    """Stands for a kill in the middle of a step."""
+
+
+@pytest.mark.parametrize("at", [3, 7, 12])
+def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tiny_model_path, rows, tmp_path, monkeypatch, at):
+    monkeypatch.setattr(stage, "SAVE_EVERY", 2)
+    whole, curve = train(tiny_model_path, rows, tmp_path / "whole")
+
+    def kill(done, total):
+        if done == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tiny_model_path, rows, tmp_path / "cut", kill)
+    steps = []
+    resumed, resumed_curve = train(tiny_model_path, rows, tmp_path / "cut", lambda done, _: steps.append(done))
+    assert steps[0] == at - (at % 2 or 2) + 1  # from the last checkpoint, not from the start
+    assert [e["loss"] for e in resumed_curve] == pytest.approx([e["loss"] for e in curve], abs=1e-6)
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+def test_a_column_that_is_no_training_column_is_refused(tiny_model_path, rows, tmp_path):
+    extra = rows.add_column("seed_id", ["x"] * len(rows))
+    with pytest.raises(ValueError, match="only anchor, positive and negative"):
+        train(tiny_model_path, extra, tmp_path / "c")
+
+
+def test_fewer_rows_than_a_batch_say_what_to_do(tiny_model_path, rows, tmp_path):
+    with pytest.raises(RecipeError, match="4 training rows do not fill one batch of 8"):
+        train(tiny_model_path, rows.select(range(4)), tmp_path / "c")
+
+
+def test_two_rows_with_one_positive_never_share_a_batch(tiny_model_path, tmp_path):
+    texts = [f"bread {i % 4}" for i in range(16)]
+    rows = datasets.Dataset.from_dict({"anchor": [f"chess {i}" for i in range(16)], "positive": texts})
+    recipe = StageRecipe(batch_size=4, learning_rate=1e-3)
+    _, curve = train(tiny_model_path, rows, tmp_path / "c", recipe=recipe)
+    assert len(curve) == 4  # four batches, each with the four different positives
+
+
+def test_checkpoints_go_when_a_stage_is_done(tmp_path):
+    (tmp_path / "c" / "checkpoint-2").mkdir(parents=True)
+    remove_checkpoints(tmp_path / "c")
+    remove_checkpoints(tmp_path / "c")
+    assert not (tmp_path / "c").exists()
