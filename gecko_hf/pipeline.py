@@ -83,11 +83,16 @@ class Step:
     record: dict[str, Any] | None
 
 
-def plan(recipe: Recipe, paths: Paths) -> list[Step]:
-    """What a run would do: every stage with its key, and whether it is done."""
+def plan(recipe: Recipe, paths: Paths, inputs: dict[str, Any]) -> list[Step]:
+    """What a run would do: every stage with its key, and whether it is done.
+
+    Args:
+        recipe: What would run.
+        paths: Where.
+        inputs: The state of the input, as `input_state` tells it.
+    """
     keys: dict[str, str] = {}
     steps = []
-    inputs = input_state(recipe.corpus)
     for stage in STAGES:
         before: list[Any] = [keys[name] for name in stage.depends] or [inputs]
         keys[stage.name] = hash_of([stage.name, before, stage.config(recipe)])
@@ -111,9 +116,10 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
         GeckoError: For anything that the user can mend; nothing is lost, the same command goes on.
     """
     check_requirements(recipe)
+    inputs = input_state(recipe.corpus)
     paths = open_run_folder(recipe, redo=redo)
     job = Run(recipe, paths, View(console))
-    steps = plan(recipe, paths)
+    steps = plan(recipe, paths, inputs)
     if all(step.record for step in steps):
         console.print(f"Nothing to do: every stage of {paths.root} is done.")
         return paths.root

@@ -87,29 +87,41 @@ def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
     Raises:
         OutputError: If the folder belongs to another recipe, holds other things, or cannot be written.
     """
-    root = recipe.folder
-    file = root / RECIPE_FILE
-    wanted = as_dict(recipe)
-    if file.exists():
-        found = yaml.safe_load(file.read_text(encoding="utf-8")).get("recipe", {})
-        different = differences(found, wanted)
-        if different and not redo:
-            raise OutputError(
-                f"{root} belongs to another recipe; it differs in {', '.join(different[:6])}"
-                f"{' and more' if len(different) > 6 else ''}. "
-                "Give this run a folder of its own (output=runs/NEW), or add --redo to run the stages that differ again."
-            )
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+    root, wanted = recipe.folder, as_dict(recipe)
+    found = _recipe_of(root)
+    if found is None and root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise OutputError(f"{root} exists and is no run folder. Give another: output=runs/NEW")
+    different = differences(found or {}, wanted)
+    # A folder in which nothing was finished yet holds nothing to lose.
+    if found and different and not redo and any((root / "logs").glob("*.json")):
         raise OutputError(
-            f"{root} exists and is no run folder (it has no {RECIPE_FILE}). Give another: output=runs/NEW"
+            f"{root} belongs to another recipe; it differs in {', '.join(different[:6])}"
+            f"{' and more' if len(different) > 6 else ''}. "
+            "Give this run a folder of its own (output=runs/NEW), or add --redo to run the stages that differ again."
         )
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        (root / "logs").mkdir(exist_ok=True)
-        _write_recipe(wanted, file)
+        (root / "logs").mkdir(parents=True, exist_ok=True)
+        if different:
+            _write_recipe(wanted, root / RECIPE_FILE)
     except OSError as error:
         raise OutputError(f"{root} cannot be written: {error.strerror}. Give another folder: output=PATH") from error
     return Paths(root)
+
+
+def _recipe_of(root: Path) -> dict[str, Any] | None:
+    """The recipe that a run folder was made with; None where the folder is not one."""
+    file = root / RECIPE_FILE
+    if not file.is_file():
+        return None
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+    # A recipe that a person wrote has no environment: its folder is not a run's, and must not be written over.
+    if not isinstance(tree, dict) or not {"recipe", "environment"} <= tree.keys():
+        return None
+    recipe: dict[str, Any] = tree["recipe"]
+    return recipe
 
 
 def _write_recipe(wanted: dict[str, Any], file: Path) -> None:

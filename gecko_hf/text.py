@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"')\]]*\s+(?=[^\sa-z])")
+_SENTENCE_END = re.compile(r"""(?:(?<=[.!?。！？])|(?<=[.!?]["')\]]))\s+(?=[^\sa-z])""")
 _SIGNATURE = re.compile(r"^[\w.]+\(.*\)?(\s*->.*)?$")
 _WORD = re.compile(r"[^\W_]+")
 

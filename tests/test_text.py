@@ -16,6 +16,10 @@ def test_a_paragraph_ends_a_sentence_without_a_full_stop():
     ]
 
 
+def test_a_closing_quote_stays_with_its_sentence():
+    assert sentences('He said "Go." Then left.') == ['He said "Go."', "Then left."]
+
+
 def test_abbreviations_before_small_letters_end_no_sentence():
     assert sentences("Some arrays, e.g. lists, work.") == ["Some arrays, e.g. lists, work."]
 

@@ -23,6 +23,7 @@ from gecko_hf.errors import require
 MIN_WORDS = 8  # a shorter docstring says less than its name does
 _PRIVATE = {"tests", "testing", "conftest"}
 _SECTION = re.compile(r"^(?P<name>\S[^\n]*)\n[-=]{3,}[ \t]*$", re.MULTILINE)
+_COLON = re.compile(r"\s*:(?:\s+|$)")  # between names and description; a role such as :func: has no space behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +88,22 @@ def split_sections(docstring: str) -> list[tuple[str, str]]:
 
 
 def see_also_items(section: str) -> list[tuple[tuple[str, ...], str]]:
-    """The entries of a numpydoc See Also section: (names, description); a description may go on in indented lines."""
+    """The entries of a numpydoc See Also section: (names, description); a description may go on in indented lines.
+
+    Args:
+        section: The section's body, as `inspect.getdoc` leaves it: entries at the margin.
+    """
     items: list[tuple[tuple[str, ...], list[str]]] = []
     open_item = False
-    for line in inspect.cleandoc(section).split("\n"):
+    for line in section.split("\n"):
         if line[:1].isspace() and open_item:
             items[-1][1].append(line.strip())
             continue
-        head, _, description = line.strip().partition(" :")
-        names = tuple(n for n in (_bare_name(part) for part in head.rstrip(":").split(",")) if n)
+        head, *description = _COLON.split(line.strip(), maxsplit=1)
+        names = tuple(n for n in map(_bare_name, head.split(",")) if n)
         open_item = bool(names) and all(re.fullmatch(r"[A-Za-z_][\w.]*", n) for n in names)
         if open_item:
-            items.append((names, [description.strip()]))
+            items.append((names, description))
     return [(names, " ".join(" ".join(lines).split())) for names, lines in items]
 
 

@@ -60,7 +60,9 @@ def read_files(recipe: CorpusRecipe, progress: Report | None = None) -> Corpus:
             corpus.set_aside.append(item)
     if not corpus.passages:
         why = "".join(f"\n  {aside.where}: {aside.reason}" for aside in corpus.set_aside[:5])
-        raise CorpusError(f"{recipe.path} holds no text that can be used. Give a corpus with text. Set aside were:{why}")
+        raise CorpusError(
+            f"{recipe.path} holds no text that can be used. Give a corpus with text. Set aside were:{why}"
+        )
     check_ids(corpus.passages)
     return corpus
 
@@ -117,7 +119,9 @@ def find_files(root: Path) -> tuple[dict[str, Path], list[SetAside]]:
             files[name] = path
     if not files:
         found = "; ".join(f"{n} x {fault}" for fault, n in sorted(Counter(other.reason for other in others).items()))
-        raise CorpusError(f"No file to read in {root}; found {found or 'nothing'}. Supported: {' '.join(sorted(READERS))}.")
+        raise CorpusError(
+            f"No file to read in {root}; found {found or 'nothing'}. Supported: {' '.join(sorted(READERS))}."
+        )
     return dict(sorted(files.items())), sorted(others, key=lambda other: other.where)
 
 
@@ -164,7 +168,7 @@ def _items_of_file(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item
     return READERS[path.suffix.lower()](path, name, recipe) if head else iter(())
 
 
-def read_document(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
+def _read_document(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
     """Passages of a text file, with ids "NAME#0000", "NAME#0001" and so on."""
     data = path.read_bytes()
     try:
@@ -179,12 +183,8 @@ def read_document(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]
         yield from (Passage(f"{name}#{i:04d}", title, body) for i, (title, body) in enumerate(passages))
 
 
-def read_jsonl(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
-    """Passages of a file with one JSON object a line; objects without an id are numbered by their lines.
-
-    Raises:
-        CorpusError: If no object has the text column.
-    """
+def _read_jsonl(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
+    """Passages of a file with one JSON object a line; objects without an id are numbered by their lines."""
     columns: dict[str, None] = {}
     # Bytes that are not UTF-8 become lone surrogates, which spoil their row and not the file.
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
@@ -192,7 +192,7 @@ def read_jsonl(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.rstrip())
                 fault = "" if isinstance(row, dict) else f"is a JSON {type(row).__name__}, not an object"
             except json.JSONDecodeError as error:
                 fault = f"is not JSON: {error.msg} at column {error.colno}"
@@ -207,12 +207,8 @@ def read_jsonl(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
         require_text_column(list(columns), name, recipe)
 
 
-def read_csv(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
-    """Passages of a comma-separated file with a header; rows without an id are numbered from 1.
-
-    Raises:
-        CorpusError: If the header lacks the text column.
-    """
+def _read_csv(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
+    """Passages of a comma-separated file with a header; rows without an id are numbered from 1."""
     csv.field_size_limit(2**30)  # its own limit, 131,072 characters, is less than a long document
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
@@ -233,12 +229,8 @@ def read_csv(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
                 yield from split_row(row, where, f"{name}#{number}", recipe)
 
 
-def read_parquet(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
-    """Passages of a parquet file; rows without an id are numbered from 1.
-
-    Raises:
-        CorpusError: If the text column is missing.
-    """
+def _read_parquet(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
+    """Passages of a parquet file; rows without an id are numbered from 1."""
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
@@ -293,8 +285,8 @@ def require_text_column(columns: Sequence[str], where: str, recipe: CorpusRecipe
 
 
 READERS: dict[str, Callable[[Path, str, CorpusRecipe], Iterator[Item]]] = {
-    **dict.fromkeys((".htm", ".html", ".md", ".rst", ".txt"), read_document),
-    ".csv": read_csv,
-    ".jsonl": read_jsonl,
-    ".parquet": read_parquet,
+    **dict.fromkeys((".htm", ".html", ".md", ".rst", ".txt"), _read_document),
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
 }

@@ -35,8 +35,8 @@ _BLOCKS = _WHOLE | frozenset(
 _NOT_TEXT = ["script", "style", "nav", "template", "noscript", "svg"]
 
 # Chinese and Japanese are written without spaces: there, each character counts as a word and may end a passage.
-_UNSPACED = r"\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff65"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_UNSPACED = r"\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
+_WORD = re.compile(rf"[{_UNSPACED}][\u3001-\u303f\uff01-\uff65]*|[^\s{_UNSPACED}]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\sa-z])|(?<=[。！？])[」』）]*\s*")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WORD_END = re.compile(rf"(?:{_WORD.pattern})\s*")
@@ -180,7 +180,8 @@ def _title(document: str, headings: tuple[str, ...], stem: str) -> str:
     path = list(headings)
     if document and not (path and (_contains(document, path[0]) or _contains(path[0], document))):
         path.insert(0, document)
-    return " > ".join(path) or stem
+    # A file's name may hold bytes, and YAML characters, that could not be written as UTF-8.
+    return (" > ".join(path) or stem).encode("utf-8", "backslashreplace").decode()
 
 
 def _contains(text: str, part: str) -> bool:
@@ -214,20 +215,16 @@ def _read_html(text: str) -> tuple[str, list[Section]]:
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
         soup = BeautifulSoup(text, "html.parser")
-    noise = [*soup.find_all(_NOT_TEXT), *soup.find_all(role="navigation"), *soup.find_all("a", class_="headerlink")]
-    for tag in noise:
-        tag.decompose()
-    titles = soup.find_all("title")
-    title = _folded(titles[0].get_text()) if titles else ""
-    for tag in titles:
-        tag.decompose()
+    for tag in [*soup.find_all(_NOT_TEXT), *soup.find_all(role="navigation"), *soup.find_all("a", class_="headerlink")]:
+        tag.extract()
+    titles = [tag.extract() for tag in soup.find_all("title")]
     outline = _Outline()
     for block, content in _runs(soup):
         if block.name in _HEADINGS:
             outline.heading(int(block.name[1]), _folded(content))
         else:
             outline.body([content.strip("\n").rstrip() if block.name == "pre" else _folded(content)])
-    return title, outline.sections
+    return _folded(titles[0].get_text()) if titles else "", outline.sections
 
 
 def _runs(root: Tag) -> Iterator[tuple[Tag, str]]:

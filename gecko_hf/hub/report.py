@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 import yaml
+from markupsafe import Markup
 
 from gecko_hf.hub.tables import COLUMNS
 
@@ -56,14 +57,15 @@ def write_report(
         "summary": summary,
         "headline": headline(summary),
         "findings": findings(summary),
-        "score_charts": {"wide": score_chart(summary, 620, 420), "narrow": score_chart(summary, 380, 320)},
+        "score_charts": {"wide": score_chart(summary, 620, 500), "narrow": score_chart(summary, 380, 320)},
         "score_groups": _score_groups(summary),
         "columns": COLUMNS,
         "loss_charts": {stage: loss_chart(curve) for stage, curve in curves.items()},
         "label_charts": {measure: label_chart(rows, measure) for measure in ("ql", "rc")},
-        "rank_charts": {key: rank_chart(rows, key) for key in ("seed_fused_rank", "positive_rank")},
+        "ranks": {key: _rank_shares(rows, key) for key in ("seed_fused_rank", "positive_rank")},
         "recipe": yaml.safe_dump(summary["recipe"], sort_keys=False, allow_unicode=True).strip(),
-        "data": {"rows": [_finite(row) for row in rows], "passages": _shorten(passages)},
+        "finished": datetime.fromisoformat(summary["finished_at"]),
+        "data": {"rows": [_finite(row) for row in rows], "passages": {key: _shorten(p) for key, p in passages.items()}},
         "shown_chars": SHOWN_CHARS,
     }
     path = folder / "report.html"
@@ -84,15 +86,17 @@ def headline(summary: Summary) -> str:
     dim = max((dim for role, dim in scores if role == "gecko"), default=None)
     if dim is None:
         return "The finished model was not scored"
-    start = f"{metric} {scores['gecko', dim]:.3f}"
-    if ("base", dim) not in scores:
-        return f"{start} at {dim} dimensions; the untouched base model was not scored there"
-    return f"{start}, {_against(scores['gecko', dim], scores['base', dim])} the untouched base model at {dim} dimensions"
+    own, base = scores["gecko", dim], scores.get(("base", dim))
+    if base is None:
+        return f"{metric} {own:.3f} at {dim} dimensions; the untouched base model was not scored there"
+    points = round(100 * (own - base), 1)
+    against = f"+{points:.1f} points over" if points > 0 else _against(own, base)
+    return f"{metric} {own:.3f}, {against} the untouched base model at {dim} dimensions"
 
 
 def findings(summary: Summary) -> list[str]:
     """Sentences under the headline: the yardstick, the narrowest width, what FRet did, and BM25 where it wins."""
-    metric, scores = _main_scores(summary)
+    _, scores = _main_scores(summary)
     yardstick = summary["yardstick"]
     kind = "human-written" if yardstick["kind"] == "human" else yardstick["kind"]
     said = [f"Measured with {yardstick['queries']:,} {kind} queries over {yardstick['passages']:,} passages."]
@@ -101,13 +105,13 @@ def findings(summary: Summary) -> list[str]:
         return said
     low, high = min(own), max(own)
     if low < high and own[high] > 0:
-        text = f"Cut to {low} dimensions, it keeps {own[low] / own[high]:.0%} of that"
+        text = f"Cut to {low} dimensions, it keeps {100 * own[low] / own[high]:.0f} % of that"
         if ("base", low) in scores:
             text += f" and is {_against(own[low], scores['base', low])} the untouched model cut to the same width"
-        said.append(text + ".")
+        said.append(f"{text}.")
     if ("prefinetuned", high) in scores:
-        before = _against(own[high], scores["prefinetuned", high])
-        said.append(f"With the FRet stage it is {before} the model that was only pre-finetuned.")
+        change = _against(own[high], scores["prefinetuned", high])
+        said.append(f"After the FRet stage it is {change} the model that was only pre-finetuned.")
     if ("bm25", 0) in scores and scores["bm25", 0] >= own[high]:
         said.append(f"BM25, which needs no training, reaches {scores['bm25', 0]:.3f}.")
     return said
@@ -115,29 +119,27 @@ def findings(summary: Summary) -> list[str]:
 
 def _against(value: float, other: float) -> str:
     points = round(100 * (value - other), 1)
-    if not points:
-        return "level with"
-    return f"+{points:.1f} points over" if points > 0 else f"{-points:.1f} points below"
+    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "level with"
 
 
 def _main_scores(summary: Summary) -> tuple[str, dict[tuple[str, int], float]]:
     """Name of the main metric, and its value by role and dimension (0 for BM25, which has none)."""
-    key = summary["main_metric"]
+    key: str = summary["main_metric"]
     return dict(COLUMNS).get(key, key), {(s["role"], s["dim"] or 0): s[key] for s in summary["scores"]}
 
 
 def _score_groups(summary: Summary) -> list[dict[str, Any]]:
     """The table of scores, model by model: cells as (text, is the best), and points gained over the base."""
-    scores = summary["scores"]
-    base = {s["dim"]: s[summary["main_metric"]] for s in scores if s["role"] == "base"}
+    main, order = summary["main_metric"], list(NAMES)
+    scores = sorted(summary["scores"], key=lambda s: order.index(s["role"]))
+    base = {s["dim"]: s[main] for s in scores if s["role"] == "base"}
     best = {key: max((f"{s[key]:.3f}" for s in scores), default="") for key, _ in COLUMNS}
     groups = []
     for (model, role), found in groupby(scores, lambda s: (s["model"], s["role"])):
         lines = []
         for s in found:
-            cells = [(text := f"{s[key]:.3f}", text == best[key]) for key, _ in COLUMNS]
-            compared = role != "base" and s["dim"] in base
-            gain = 100 * (s[summary["main_metric"]] - base[s["dim"]]) if compared else None
+            gain = 100 * (s[main] - base[s["dim"]]) if role != "base" and s["dim"] in base else None
+            cells = [(f"{s[key]:.3f}", f"{s[key]:.3f}" == best[key]) for key, _ in COLUMNS]
             lines.append({"dim": s["dim"], "cells": cells, "gain": gain})
         groups.append({"model": model, "role": role, "lines": lines})
     return groups
@@ -145,45 +147,149 @@ def _score_groups(summary: Summary) -> list[dict[str, Any]]:
 
 @dataclass
 class Chart:
-    """A chart: two scales, and what is drawn on them in pixels. `text` says in words what it shows."""
+    """A chart: two scales, and the lines on them in pixels. `text` says in words what it shows."""
 
-    text: str
     labels: tuple[str, str]
     x_span: tuple[float, float]
-    y_span: tuple[float, float]
-    width: int = 420
-    height: int = 250
+    y_ticks: list[float]
+    x_ticks: list[float]
+    width: int = 520
+    height: int = 270
     right_margin: int = 14
     log: bool = False
-    x_ticks: list[tuple[float, str]] = field(default_factory=list)
-    y_ticks: list[tuple[float, str]] = field(default_factory=list)
+    text: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
-    bars: list[dict[str, Any]] = field(default_factory=list)
 
-    left, top, bottom = 50, 18, 46  # margins
+    left, top, bottom = 50, 20, 48  # margins
 
     def x(self, value: float) -> float:
         """The pixel of a value on the x axis."""
         low, high = self.x_span
-        if low >= high:
+        if low == high:
             return (self.left + self.width - self.right_margin) / 2
         share = math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
         return round(self.left + share * (self.width - self.right_margin - self.left), 1)
 
     def y(self, value: float) -> float:
         """The pixel of a value on the y axis."""
-        low, high = self.y_span
-        return round(self.height - self.bottom - (value - low) / (high - low) * (self.height - self.bottom - self.top), 1)
+        share = (value - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
+        return round(self.height - self.bottom - share * (self.height - self.bottom - self.top), 1)
 
     def line(self, css: str, values: Sequence[tuple[float, float]], name: str = "", tips: Sequence[str] = ()) -> None:
         """Draw a line through (x, y) values; with tips, each value is a marker that says one."""
         points = [(self.x(x), self.y(y)) for x, y in values]
-        path = "M" + "L".join(f"{x} {y}" for x, y in points) if points else ""
         markers = [(*point, tip) for point, tip in zip(points, tips, strict=False)]
+        path = "M" + "L".join(f"{x} {y}" for x, y in points)
         self.lines.append({"css": css, "path": path, "markers": markers, "name": name, "name_y": points[-1][1]})
 
-    def bar(self, span: tuple[float, float], value: float, tip: str, label: str = "") -> None:
-        """Draw a bar over a span of the x axis."""
-        left, right, top = self.x(span[0]), self.x(span[1]), self.y(value)
-        height = self.height - self.bottom - top
-        self.bars.append({"x": left, "y": top, "width": right - left, "height": height, "tip": tip, "label": label})
+
+def score_chart(summary: Summary, width: int, height: int) -> Chart:
+    """Main metric by dimension: a line for each dense model, a level for BM25."""
+    metric, scores = _main_scores(summary)
+    dims = sorted({dim for _, dim in scores if dim}) or [1]
+    span, ticks = (dims[0], dims[-1]), _ticks(min(scores.values(), default=0), max(scores.values(), default=1))
+    chart = Chart(("dimensions (log scale)", metric), span, ticks, list(dims), width, height, 128, log=True)
+    said = []
+    for role, name in NAMES.items():
+        values = sorted((dim, value) for (of, dim), value in scores.items() if of == role)
+        if not values:
+            continue
+        said.append(f"{name} " + ", ".join(f"{value:.3f}" + (f" at {dim}" if dim else "") for dim, value in values))
+        if role == "bm25":
+            chart.line(role, [(dim, values[0][1]) for dim in span], name)
+        else:
+            chart.line(role, values, name, [f"{name} at {dim}: {value:.3f}" for dim, value in values])
+    chart.text = f"{metric} by dimension: {'; '.join(said)}."
+    chart.lines.sort(key=lambda line: float(line["name_y"]))
+    for above, line in pairwise(chart.lines):  # names must not cover each other
+        line["name_y"] = max(line["name_y"], above["name_y"] + 18)
+    return chart
+
+
+def loss_chart(curve: Rows) -> Chart | None:
+    """Loss by step: every step faint, their running mean strong."""
+    points = np.array([(p["step"], p["loss"]) for p in curve if math.isfinite(p["loss"])])
+    if not len(points):
+        return None
+    points = np.array([part.mean(axis=0) for part in np.array_split(points, min(len(points), CURVE_POINTS))])
+    half = len(points) // 24 + 1
+    mean = [points[max(0, i - half) : i + half + 1, 1].mean() for i in range(len(points))]
+    last = curve[-1]["step"]
+    ticks = _ticks(points[:, 1].min(), points[:, 1].max())
+    chart = Chart(("step", "loss"), (0, last), ticks, [t for t in _ticks(0, last) if t <= last])
+    chart.text = f"Mean loss {mean[0]:.2f} at the start, {mean[-1]:.2f} after {last:,} steps."
+    chart.line("faint", points.tolist())
+    chart.line("gecko", list(zip(points[:, 0], mean, strict=True)))
+    return chart
+
+
+def label_chart(rows: Rows, measure: str) -> Chart | None:
+    """Histograms of a score, `ql` or `rc`, over the positives and over the hard negatives, with their medians.
+
+    The outermost bins hold what lies beyond the 0.5th and 99.5th percentile.
+    """
+    found = {side: [row[f"{measure}_{side}"] for row in rows] for side in SIDES}
+    scores = {side: np.array([v for v in of if v is not None and math.isfinite(v)]) for side, of in found.items()}
+    scores = {side: of for side, of in scores.items() if len(of)}
+    if not scores:
+        return None
+    low, high = (float(v) for v in np.percentile(np.concatenate(list(scores.values())), (0.5, 99.5)))
+    low, high = (low, high) if low < high else (low - 0.5, high + 0.5)
+    edges = np.linspace(low, high, BINS + 1)
+    shares = {side: 100 * np.histogram(of.clip(low, high), edges)[0] / len(of) for side, of in scores.items()}
+    ticks = _ticks(0, max(of.max() for of in shares.values()))
+    chart = Chart((measure.upper(), "%"), (low, high), ticks, [t for t in _ticks(low, high) if low <= t <= high])
+    said = []
+    for side, of in shares.items():
+        median = float(np.median(scores[side]))
+        said.append(f"{median:.2f} for {SIDES[side]}".replace("-", "−"))
+        steps = [(edge, value) for i, value in enumerate(of) for edge in edges[i : i + 2]]
+        chart.line(side, [(low, 0), *steps, (high, 0)])
+        chart.line(f"{side} median", [(np.clip(median, low, high), share) for share in (0, ticks[-1])])
+    chart.text = f"Median {', '.join(said)}."
+    return chart
+
+
+def _rank_shares(rows: Rows, key: str) -> list[tuple[str, int, float]]:
+    """How many rows have each rank: (rank, rows, share). `none` is a seed that the retriever did not find."""
+    counts = Counter(row[key] for row in rows)
+    ranks = range(1, max((rank for rank in counts if rank is not None), default=0) + 1)
+    found = [(str(rank), counts[rank]) for rank in ranks] + ([("none", counts[None])] if counts[None] else [])
+    return [(rank, count, count / len(rows)) for rank, count in found]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, about five, from at most `low` to at least `high`."""
+    span = (high - low) or 0.1
+    unit = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(unit * k for k in (1, 2, 5, 10) if span <= 5 * unit * k)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
+
+
+def _tick_texts(ticks: Sequence[float]) -> list[tuple[float, str]]:
+    """Each tick with its text, all with as many decimals as the one that needs most."""
+    decimals = max((len(f"{tick:.6g}".partition(".")[2]) for tick in ticks), default=0)
+    return [(tick, f"{tick:,.{decimals}f}".replace("-", "−")) for tick in ticks]
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity, which a log-likelihood can be."""
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+
+
+def _shorten(passage: Mapping[str, str]) -> dict[str, str]:
+    text = passage["text"]
+    return {"title": passage["title"], "text": text[:SHOWN_CHARS] + ("…" if len(text) > SHOWN_CHARS else "")}
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters["ticks"] = _tick_texts
+    environment.globals["source"] = lambda name: Markup((here / name).read_text(encoding="utf-8"))
+    return environment.get_template(template).render(values)

@@ -1,0 +1,5 @@
+"""`python -m gecko_hf` is `gecko-hf`."""
+
+from gecko_hf.cli import main
+
+main()

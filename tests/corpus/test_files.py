@@ -1,0 +1,467 @@
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pytest
+
+from gecko_hf.corpus.files import find_files, is_hub_id, read_files
+from gecko_hf.corpus.passages import Corpus, Passage, SetAside, write_corpus
+from gecko_hf.corpus.split import count_words, split_text
+from gecko_hf.errors import CorpusError
+from gecko_hf.recipe import CorpusRecipe
+
+SENTENCES = " ".join(f"Sentence number {i} says something of its own." for i in range(30))
+
+
+def read(path: Path, **columns: str | int) -> Corpus:
+    return read_files(CorpusRecipe(path=str(path), **columns))
+
+
+def read_text(folder: Path, name: str, text: str, max_words: int = 120) -> list[tuple[str, str]]:
+    """Titles and texts of one document."""
+    (folder / name).write_text(text, encoding="utf-8")
+    return [(p.title, p.text) for p in read(folder / name, max_words=max_words).passages]
+
+
+def write_rows(file: Path, *rows: object) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+# Documents
+
+
+def test_markdown_gives_passages_under_their_heading_paths(tmp_path: Path):
+    text = (
+        "# Guide\nWelcome.\n\n## Install\nFirst *this*.\n\n### Linux\nThen `that`.\n\n## Use\nEnjoy [it](http://a.b)."
+    )
+    assert read_text(tmp_path, "a.md", text) == [
+        ("Guide", "Welcome."),
+        ("Guide > Install", "First this."),
+        ("Guide > Install > Linux", "Then that."),
+        ("Guide > Use", "Enjoy it."),
+    ]
+
+
+def test_markdown_keeps_code_tables_lists_and_html_as_text(tmp_path: Path):
+    text = (
+        "```python\ndef f(x):\n\n    return x\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n1. one\n2. two\n   - three\n\n"
+        "<details><summary>More</summary>\n\nHidden **text**.\n\n</details>\n\n<!-- nobody reads this -->"
+    )
+    assert read_text(tmp_path, "code.md", text) == [
+        ("code", "def f(x):\n\n    return x\n\na | b\n\n1 | 2\n\none\n\ntwo\n\nthree\n\nMore\n\nHidden text.")
+    ]
+
+
+@pytest.mark.parametrize("head", ['---\ntitle: "The Book"\ndate: 2024-13-45\n---\n', '+++\ntitle = "The Book"\n+++\n'])
+def test_front_matter_gives_the_title_and_no_text(tmp_path: Path, head: str):
+    assert read_text(tmp_path, "a.md", f"{head}Hello.\n\n# Part\nWorld.") == [
+        ("The Book", "Hello."),
+        ("The Book > Part", "World."),
+    ]
+
+
+@pytest.mark.parametrize("text", ["---\nJust text.\n\n---\nMore.", "---\n{Just: [text.\n\n---\nMore."])
+def test_rulers_are_not_front_matter(tmp_path: Path, text: str):
+    [(title, body)] = read_text(tmp_path, "rulers.md", text)[-1:]
+    assert body.endswith("More.")
+    assert "text." in " ".join(part for pair in read_text(tmp_path, "rulers.md", text) for part in pair)
+    assert title
+
+
+def test_html_gives_text_without_scripts_styles_and_navigation(tmp_path: Path):
+    text = """<?xml version="1.0"?><!DOCTYPE html><html><head><title>Install — Lib</title><style>p{}</style></head><body>
+    <nav><p>Home</p></nav><div role="navigation"><nav>Next</nav></div><script>alert()</script><!-- note -->
+    <h1>Install<a class="headerlink" href="#i">¶</a></h1><p>Hello<br>there <b>you</b>.</p>
+    <ul><li>a<ul><li>b</li></ul>tail</li></ul><div>x<hr>y</div><pre>\nfor i:\n    go\n</pre>
+    <table><tr><th>n</th><th>m</th></tr><tr><td>1</td><td>2</td></tr></table><h2>Notes</h2>Bare text.</body></html>"""
+    assert read_text(tmp_path, "page.html", text) == [
+        ("Install", "Hello there you.\n\na\n\nb\n\ntail\n\nx\n\ny\n\nfor i:\n    go\n\nn | m\n\n1 | 2"),
+        ("Install > Notes", "Bare text."),
+    ]
+
+
+def test_an_html_title_stands_above_headings_that_say_something_else(tmp_path: Path):
+    text = "<title>Manual</title><p>Preface.</p><h2>Install</h2><p>Do it.</p>"
+    assert read_text(tmp_path, "a.htm", text) == [("Manual", "Preface."), ("Manual > Install", "Do it.")]
+
+
+def test_deeply_nested_html_is_read(tmp_path: Path):
+    [(_, body)] = read_text(tmp_path, "deep.html", "<div>" * 5000 + "bottom")
+    assert body == "bottom"
+
+
+def test_rst_headings_are_found_by_their_lines_and_the_rest_stays_as_it_is(tmp_path: Path):
+    text = """
+=====
+Guide
+=====
+
+Some ``text``::
+
+    code here
+      more
+
+.. _install:
+
+Install
+-------
+Do it.
+Not a
+heading
+-------
+
+Linux
+~~~~~
+====  ====
+x     y
+====  ====
+
+Use
+---
+Enjoy.
+"""
+    assert read_text(tmp_path, "a.rst", text) == [
+        ("Guide", "Some ``text``::\n\n    code here\n      more\n\n.. _install:"),
+        ("Guide > Install", "Do it.\nNot a\nheading\n-------"),
+        ("Guide > Install > Linux", "====  ====\nx     y\n====  ===="),
+        ("Guide > Use", "Enjoy."),
+    ]
+
+
+def test_plain_text_has_the_name_of_its_file_for_a_title(tmp_path: Path):
+    assert read_text(tmp_path, "notes.txt", "One.\n\nTwo.\r\n\r\nThree.") == [("notes", "One.\n\nTwo.\n\nThree.")]
+
+
+def test_passages_are_numbered_in_their_file_and_files_sorted_by_path(tmp_path: Path):
+    for name in ("b.txt", "a/z.md", "a/b.rst", ".hidden/c.txt", ".d.txt", "UPPER.TXT"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("\ufeffText.", encoding="utf-8")
+    corpus = read(tmp_path)
+    assert [p.id for p in corpus.passages] == ["UPPER.TXT#0000", "a/b.rst#0000", "a/z.md#0000", "b.txt#0000"]
+    assert {p.text for p in corpus.passages} == {"Text."}
+    assert corpus.set_aside == []
+
+
+# Packing
+
+
+def test_paragraphs_are_packed_up_to_the_number_of_words():
+    assert split_text(["one two", "three", "four five six", "seven"], 4) == [
+        "one two\n\nthree",
+        "four five six\n\nseven",
+    ]
+
+
+def test_a_long_paragraph_is_cut_at_sentence_ends():
+    pieces = split_text([SENTENCES], 20)
+    assert all(piece.endswith(".") and count_words(piece) == 16 for piece in pieces)
+    assert " ".join(pieces) == SENTENCES
+
+
+def test_a_long_sentence_is_cut_at_line_ends_and_a_long_line_between_words():
+    assert split_text(["a b c\nd e f\ng"], 4) == ["a b c", "d e f\ng"]
+    assert split_text(["a b c d e f g"], 3) == ["a b c", "d e f", "g"]
+
+
+def test_text_without_spaces_between_words_is_cut_at_sentence_ends_too():
+    assert split_text(["我们去。你好吗？他说：「好。」再见"], 7) == ["我们去。你好吗？", "他说：「好。」再见"]
+
+
+def test_indentation_inside_of_a_passage_stays():
+    assert split_text(["    def f():\n        return 1"], 100) == ["def f():\n    return 1"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("suffix", [".md", ".rst", ".txt", ".html"])
+def test_every_word_of_a_body_is_in_one_passage_and_in_order(tmp_path: Path, suffix: str, seed: int):
+    rng = random.Random(seed)
+    words = iter(f"w{i}{rng.choice(['', '', '', '.', '!', ',', '?)', '。'])}" for i in range(10_000))
+    heading = {".md": "# {}\n\n", ".rst": "{}\n======\n\n", ".txt": "", ".html": "<h2>{}</h2>"}[suffix]
+    paragraph = {".html": "<p>{}</p>"}.get(suffix, "{}\n\n")
+    parts, bodies = [], []
+    for section in range(rng.randint(1, 5)):
+        parts.append(heading.format(f"Part {section}"))
+        for _ in range(rng.randint(0, 5)):
+            body = [next(words) + rng.choice([" ", " ", "\n"]) for _ in range(rng.randint(1, 90))]
+            parts.append(paragraph.format("".join(body).strip()))
+            bodies += "".join(body).split()
+    (tmp_path / f"d{suffix}").write_text("".join(parts) + paragraph.format("end."), encoding="utf-8")
+    passages = read(tmp_path, max_words=16).passages
+    assert [word for p in passages for word in p.text.split()] == [*bodies, "end."]
+    assert max(count_words(p.text) for p in passages) <= 16
+
+
+# Rows
+
+
+def test_a_row_that_fits_is_one_passage_with_its_own_id(tmp_path: Path):
+    file = write_rows(tmp_path / "a.jsonl", {"id": 7, "title": "T", "text": " One.\n\nTwo. ", "more": [1]})
+    assert read(file).passages == [Passage("7", "T", "One.\n\nTwo.")]
+
+
+def test_a_row_with_long_text_is_split_and_keeps_its_title(tmp_path: Path):
+    file = write_rows(tmp_path / "a.jsonl", {"id": "x", "title": "T", "text": SENTENCES})
+    passages = read(file, max_words=100).passages
+    assert [p.id for p in passages] == ["x#0", "x#1", "x#2"]
+    assert {p.title for p in passages} == {"T"}
+    assert " ".join(p.text for p in passages) == SENTENCES
+
+
+def test_rows_without_an_id_are_numbered_and_without_a_title_have_none(tmp_path: Path):
+    write_rows(
+        tmp_path / "a.jsonl", {"text": "One."}, {"text": "Two.", "id": None, "title": None}, {"text": "3", "id": ""}
+    )
+    (tmp_path / "b.csv").write_text("text\nFour.\n", encoding="utf-8")
+    datasets.Dataset.from_list([{"text": "Five.", "title": float("nan")}]).to_parquet(tmp_path / "c.parquet")
+    assert read(tmp_path).passages == [
+        Passage("a.jsonl#1", "", "One."),
+        Passage("a.jsonl#2", "", "Two."),
+        Passage("a.jsonl#3", "", "3"),
+        Passage("b.csv#1", "", "Four."),
+        Passage("c.parquet#1", "", "Five."),
+    ]
+
+
+def test_the_columns_can_be_named(tmp_path: Path):
+    file = write_rows(tmp_path / "a.jsonl", {"key": "k", "head": "H", "body": "B.", "id": "i", "text": 3})
+    assert read(file, id_column="key", title_column="head", text_column="body").passages == [Passage("k", "H", "B.")]
+    assert read(file, id_column="", title_column="", text_column="body").passages == [Passage("a.jsonl#1", "", "B.")]
+
+
+def test_csv_cells_may_hold_line_ends_quotes_and_very_long_text(tmp_path: Path):
+    long = "word " * 40_000
+    (tmp_path / "a.csv").write_text(f'\ufeffid,text\n1,"One ""quoted"",\ntext."\n\n2,{long}\n', encoding="utf-8")
+    passages = read(tmp_path / "a.csv").passages
+    assert passages[0] == Passage("1", "", 'One "quoted",\ntext.')
+    assert sum(count_words(p.text) for p in passages[1:]) == 40_000
+
+
+def test_a_corpus_that_was_written_as_parquet_reads_back(tmp_path: Path):
+    given = [Passage(f"p{i}", "T", f"Text {i}.") for i in range(3000)]
+    write_corpus(given, tmp_path)
+    assert read(tmp_path).passages == given
+
+
+def test_a_missing_text_column_is_refused_with_the_nearest_one(tmp_path: Path):
+    rows = [{"name": "a", "contents": "b"}]
+    write_rows(tmp_path / "a.jsonl", *rows)
+    (tmp_path / "a.csv").write_text("name,contents\na,b\n", encoding="utf-8")
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        with pytest.raises(CorpusError, match=rf"^{name} .*'text'.*'name', 'contents'.*corpus\.text_column=contents"):
+            read(tmp_path / name)
+
+
+# What is set aside
+
+
+def test_files_that_are_no_text_are_set_aside(tmp_path: Path):
+    (tmp_path / "good.txt").write_text("Good.", encoding="utf-8")
+    (tmp_path / "binary.txt").write_bytes(b"\x7fELF\0\0")
+    (tmp_path / "binary.jsonl").write_bytes(b"\0\1\2")
+    (tmp_path / "utf16.md").write_text("Text.", encoding="utf-16")
+    (tmp_path / "latin.txt").write_bytes("one\ntwo é\n".encode("latin-1"))
+    (tmp_path / "empty.md").touch()
+    (tmp_path / "headings.md").write_text("# Only\n## Headings", encoding="utf-8")
+    (tmp_path / "header.csv").write_text("id,text\n", encoding="utf-8")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 is how it begins")
+    (tmp_path / "paper.PDF").write_bytes(b"%PDF")
+    (tmp_path / "Makefile").touch()
+    corpus = read(tmp_path)
+    aside = {item.where: item.reason for item in corpus.set_aside}
+    assert [p.id for p in corpus.passages] == ["good.txt#0000"]
+    assert aside.pop("bad.parquet:1").startswith("is not parquet")
+    assert aside == {
+        "Makefile": "unsupported format: no suffix",
+        "paper.PDF": "unsupported format: .pdf",
+        "binary.txt": "is binary, or not UTF-8",
+        "binary.jsonl": "is binary, or not UTF-8",
+        "utf16.md": "is binary, or not UTF-8",
+        "latin.txt:2": "is not UTF-8; the whole file is left out",
+        "empty.md": "holds no text",
+        "headings.md": "holds no text",
+        "header.csv": "holds no text",
+    }
+
+
+def test_html_that_its_parser_refuses_is_set_aside(tmp_path: Path):
+    (tmp_path / "good.txt").write_text("Good.", encoding="utf-8")
+    (tmp_path / "odd.html").write_text("<p>Odd.</p><![foo[bar]]>", encoding="utf-8")
+    corpus = read(tmp_path)
+    # Later versions of Python refuse nothing.
+    assert len(corpus.passages) + len(corpus.set_aside) == 2
+    assert corpus.set_aside in ([], [SetAside("odd.html", "holds HTML that cannot be parsed")])
+
+
+def test_lines_that_are_no_rows_with_text_are_set_aside(tmp_path: Path):
+    lines = [
+        b'{"text": "Good."}',
+        b'{"text": ',
+        b"[1]",
+        b"",
+        b'{"title": "no text"}',
+        b'{"text": null}',
+        b'{"text": "  "}',
+        b'{"text": 3}',
+        b'{"text": "caf\xe9"}',
+        b'{"text": "\\ud800"}',
+        b'{"text": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"text": "Last."}',
+    ]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    corpus = read(tmp_path / "a.jsonl")
+    assert [p.text for p in corpus.passages] == ["Good.", "Last."]
+    assert corpus.set_aside == [
+        SetAside("a.jsonl:2", "is not JSON: Expecting value at column 9"),
+        SetAside("a.jsonl:3", "is a JSON list, not an object"),
+        SetAside("a.jsonl:5", "has no text"),
+        SetAside("a.jsonl:6", "has no text"),
+        SetAside("a.jsonl:7", "has no text"),
+        SetAside("a.jsonl:8", "has a text of type int, not a string"),
+        SetAside("a.jsonl:9", "holds bytes or characters that are not UTF-8"),
+        SetAside("a.jsonl:10", "holds bytes or characters that are not UTF-8"),
+        SetAside("a.jsonl:11", "is not JSON that can be read"),
+        SetAside("a.jsonl:12", "is not JSON that can be read"),
+    ]
+
+
+def test_csv_lines_that_are_no_rows_with_text_are_set_aside(tmp_path: Path):
+    text = 'id,text\n1,Good.\n2,\n3,a,b\n4\n"5"x,y\n6,Last.\n7,"open'
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    corpus = read(tmp_path / "a.csv")
+    assert [p.id for p in corpus.passages] == ["1", "6"]
+    assert [item.where for item in corpus.set_aside] == [f"a.csv:{line}" for line in (3, 4, 5, 6, 8)]
+
+
+def test_what_a_folder_holds_besides_plain_files_is_set_aside_and_never_waited_for(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("Text.", encoding="utf-8")
+    (tmp_path / "linked.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "broken.txt").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.txt")
+    corpus = read(tmp_path)
+    assert [p.id for p in corpus.passages] == ["a.txt#0000", "linked.txt#0000"]
+    assert [item.where for item in corpus.set_aside] == ["broken.txt", "loop", "pipe.txt"]
+
+
+def test_a_file_name_that_is_not_utf_8_gives_an_id_and_a_title_that_are(tmp_path: Path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("Text.", encoding="utf-8")
+    write_corpus(read(tmp_path).passages, tmp_path / "written")
+    assert read(tmp_path / "written").passages == [Passage(r"caf\udce9.txt#0000", r"caf\udce9", "Text.")]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "path", ["./no/where", "/no/where", "no_where", "~/no_where", "org/name.md", "a/b/c", "~x/y", "a\0b"]
+)
+def test_a_path_that_is_not_there_is_refused_without_asking_the_hub(path: str):
+    assert not is_hub_id(path)
+    with pytest.raises(CorpusError, match="no file or folder"):
+        read_files(CorpusRecipe(path=path))
+
+
+def test_no_path_is_refused():
+    with pytest.raises(CorpusError, match=r"corpus\.path is empty"):
+        read_files(CorpusRecipe())
+
+
+def test_a_folder_without_a_supported_file_is_refused_with_what_it_holds(tmp_path: Path):
+    with pytest.raises(CorpusError, match="found nothing"):
+        read(tmp_path)
+    for name in ("a.pdf", "b.pdf", "c.docx"):
+        (tmp_path / name).touch()
+    with pytest.raises(CorpusError, match=r"1 x unsupported format: \.docx; 2 x .*\.pdf.*Supported: \.csv .*\.txt"):
+        read(tmp_path)
+    with pytest.raises(CorpusError, match=r"1 x unsupported format: \.pdf"):
+        read(tmp_path / "a.pdf")
+
+
+def test_a_corpus_without_any_text_is_refused_with_the_reasons(tmp_path: Path):
+    (tmp_path / "a.txt").write_text(" \n", encoding="utf-8")
+    write_rows(tmp_path / "b.jsonl", {"text": ""})
+    with pytest.raises(
+        CorpusError, match=r"no text that can be used(?s:.*)a\.txt: holds no text\n  b\.jsonl:1: has no text"
+    ):
+        read(tmp_path)
+
+
+def test_rows_with_one_id_are_refused(tmp_path: Path):
+    with pytest.raises(CorpusError, match="'same'"):
+        read(write_rows(tmp_path / "a.jsonl", {"id": "same", "text": "One."}, {"id": "same", "text": "Two."}))
+
+
+@pytest.fixture
+def unprivileged_folder() -> Iterator[Path]:
+    """A folder of somebody without special rights, who runs the test: root may read everything."""
+    folder = Path(tempfile.mkdtemp())
+    user = os.geteuid()
+    if user == 0:
+        os.chown(folder, 65534, -1)
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        for path in folder.iterdir():
+            path.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_what_may_not_be_read_is_refused_alone_and_set_aside_among_others(unprivileged_folder: Path):
+    for name in ("good.txt", "secret.txt", "inner.txt"):
+        (unprivileged_folder / name).write_text("Text.", encoding="utf-8")
+    (unprivileged_folder / "secret.txt").chmod(0)
+    (unprivileged_folder / "locked").mkdir(mode=0)
+    for name in ("secret.txt", "locked", "locked/inner.txt"):
+        with pytest.raises(CorpusError, match=r"may not be read \(Permission denied\)"):
+            read(unprivileged_folder / name)
+    corpus = read(unprivileged_folder)
+    assert [p.id for p in corpus.passages] == ["good.txt#0000", "inner.txt#0000"]
+    assert [item.where for item in corpus.set_aside] == ["locked", "secret.txt"]
+
+
+# The Hub
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tmp_path: Path, offline: bool):
+    code = (
+        "from gecko_hf.corpus.files import read_files\nfrom gecko_hf.recipe import CorpusRecipe\n"
+        "from gecko_hf.errors import CorpusError\n"
+        "try:\n    read_files(CorpusRecipe(path='org/name'))\nexcept CorpusError as error:\n    print(error)\n"
+    )
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", "HF_HOME": str(tmp_path)}
+    closed["HF_HUB_OFFLINE"] = str(int(offline))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | closed, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("There is no file or folder 'org/name', and no split 'train' of a Hub data set")
+    assert ("OfflineMode" if offline else "Connection refused") in done.stdout
+
+
+@pytest.mark.parametrize("name", ["org/name", "my-org/data_set.v2"])
+def test_a_hub_id_is_known_by_its_form(name: str):
+    assert is_hub_id(name)
+
+
+# Progress
+
+
+def test_progress_counts_files(tmp_path: Path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("Text.", encoding="utf-8")
+    seen: list[tuple[int, int | None]] = []
+    read_files(CorpusRecipe(path=str(tmp_path)), lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+    assert list(find_files(tmp_path)[0]) == ["a.txt", "b.txt"]

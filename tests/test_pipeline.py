@@ -1,0 +1,185 @@
+"""The whole pipeline on a small library with a tiny encoder: it runs, it skips, it survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from rich.console import Console
+
+from gecko_hf import pipeline
+from gecko_hf.errors import CorpusError, OutputError
+from gecko_hf.recipe import load_recipe
+from gecko_hf.run_folder import Paths
+
+STAGES = ["corpus", "prefinetune", "fret", "finetune", "evaluate", "report"]
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory, tiny_model_path, library_folder) -> Path:
+    file = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
+    file.write_text(
+        f"""
+name: tiny
+seed: 3
+precision: float32
+corpus: {{path: "{library_folder}"}}
+encoder: {{base: "{tiny_model_path}", max_seq_length: 48, dims: [32, 8]}}
+prefinetune: {{rows: 40, batch_size: 8, learning_rate: 1e-3}}
+fret: {{rows: 40, candidates: 6}}
+finetune: {{batch_size: 8, learning_rate: 1e-3}}
+evaluation: {{held_out: 0.2, dev_share: 0.0}}
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
+def run(recipe_file: Path, folder: Path, *overrides: str, redo: bool = False) -> str:
+    """Run in process; returns what the person saw."""
+    with Path(os.devnull).open("w") as sink:
+        console = Console(file=sink, record=True, width=140)
+        pipeline.run(load_recipe(recipe_file, [f"output={folder}", *overrides]), console, redo=redo)
+        return console.export_text()
+
+
+@pytest.fixture(scope="module")
+def finished(recipe_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return folder, run(recipe_file, folder)
+
+
+def results(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """FRet's rows, its labels and the scores, byte by byte."""
+    paths = Paths(folder)
+    return tuple(
+        f.read_bytes()
+        for f in (
+            paths.fret / "default" / "train.parquet",
+            paths.fret / "labels" / "train.parquet",
+            paths.logs / "scores.json",
+        )
+    )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+class TestAFinishedRun:
+    def test_shows_the_plan_before_and_each_stage_as_it_ends(self, finished):
+        seen = finished[1]
+        assert seen.index("Plan of") < seen.index("prefinetune: train")
+        assert [s for s in STAGES if f"{s}: " in seen] == STAGES
+        assert "minutes on this machine" in seen
+
+    def test_leaves_the_five_things_on_disk(self, finished):
+        folder = finished[0]
+        for part in ("corpus", "fret", "model", "results", "report/report.html", "recipe.yaml"):
+            assert (folder / part).exists(), part
+
+    def test_model_and_fret_load_with_one_plain_line_each_without_this_package(self, finished, tmp_path):
+        folder = finished[0]
+        script = (
+            "import sys; sys.modules['gecko_hf'] = None\n"
+            "from sentence_transformers import SentenceTransformer\n"
+            "from datasets import load_dataset\n"
+            f"model = SentenceTransformer({str(folder / 'model')!r})\n"
+            f"fret = load_dataset({str(folder / 'fret')!r})\n"
+            "print(len(model.encode_query('the oven')), fret['train'].column_names)\n"
+            f"print(load_dataset({str(folder / 'fret')!r}, 'labels', split='train').column_names[:3])\n"
+            f"print(load_dataset({str(folder / 'fret')!r}, 'corpus', split='train').column_names)"
+        )
+        environment = os.environ | {"HF_HOME": str(tmp_path), "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+        child = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+        )
+        assert child.stdout.splitlines() == [
+            "32 ['task', 'query', 'positive_title', 'positive', 'negative_title', 'negative']",
+            "['query_id', 'task', 'query']",
+            "['id', 'title', 'text']",
+        ]
+
+    def test_its_summary_holds_scores_counts_seconds_and_versions(self, finished):
+        summary = json.loads((finished[0] / "report" / "summary.json").read_text())
+        assert {(s["role"], s["dim"]) for s in summary["scores"]} == {
+            ("bm25", None), ("base", 32), ("base", 8), ("prefinetuned", 32), ("prefinetuned", 8), ("gecko", 32), ("gecko", 8),
+        }  # fmt: skip
+        assert summary["fret"]["rows"] == 40
+        assert [s["name"] for s in summary["stages"]] == STAGES[:-1]
+        assert summary["versions"]["torch"] != "not installed"
+        assert any("synthetic" in note for note in summary["notes"])
+        assert any("No LLM was used" in note for note in summary["notes"])
+
+    def test_no_training_row_comes_from_a_held_out_passage(self, finished):
+        folder = finished[0]
+        held_out = set(json.loads((folder / "corpus" / "held_out.json").read_text()))
+        labels = load_dataset("parquet", data_files=str(folder / "fret/labels/train.parquet"), split="train")
+        assert held_out
+        assert not held_out & set(labels["seed_id"])
+
+    def test_run_again_does_nothing_and_says_so(self, finished, recipe_file):
+        before = {f: f.stat().st_mtime_ns for f in finished[0].rglob("*") if f.is_file() and f.name != "recipe.yaml"}
+        start = time.monotonic()
+        seen = run(recipe_file, finished[0])
+        assert "Nothing to do" in seen
+        assert time.monotonic() - start < 5
+        assert {f: f.stat().st_mtime_ns for f in before} == before
+
+    def test_another_recipe_is_refused_and_told_what_differs(self, finished, recipe_file):
+        with pytest.raises(OutputError, match=r"belongs to another recipe; it differs in fret\.positive"):
+            run(recipe_file, finished[0], "fret.positive=seed")
+
+    def test_the_same_recipe_elsewhere_gives_the_same_rows_and_scores(self, finished, recipe_file, tmp_path):
+        run(recipe_file, tmp_path / "again")
+        assert results(tmp_path / "again") == results(finished[0])
+
+
+def test_redo_runs_only_the_stages_that_differ(recipe_file, tmp_path):
+    run(recipe_file, tmp_path / "r")
+    seen = run(recipe_file, tmp_path / "r", "fret.positive=seed", redo=True)
+    ran = [s for s in STAGES if f"\n{s}: " in f"\n{seen}"]
+    assert ran == ["fret", "finetune", "evaluate", "report"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_in_any_stage_the_next_run_ends_with_the_same_rows_and_scores(finished, recipe_file, tmp_path, stage):
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "gecko_hf", "run", str(recipe_file), f"output={folder}"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1)
+    for line in child.stdout:
+        if line.startswith(f"{stage}: "):
+            child.send_signal(signal.SIGKILL)
+            break
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    assert not (folder / "logs" / f"{stage}.json").exists()
+    run(recipe_file, folder)
+    assert results(folder) == results(finished[0])
+
+
+def test_fewer_passages_than_candidates_are_refused_before_any_training(recipe_file, tmp_path):
+    (tmp_path / "one.md").write_text("# One\n\nOnly a single passage stands in this file.\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"1 different passages, and every query needs 6 candidates"):
+        run(recipe_file, tmp_path / "r", f"corpus.path={tmp_path / 'one.md'}")
+    assert not (tmp_path / "r" / "prefinetuned").exists()
+
+
+def test_a_full_disk_is_noticed_before_work(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(OutputError, match="0 MB free; this run needs about"):
+        run(recipe_file, tmp_path / "r")
+
+
+def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file, tmp_path, monkeypatch, finished):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gecko_hf.fret.build.write_fret", full)
+    with pytest.raises(OutputError, match=r"No space left on device\. Make room; the same command goes on"):
+        run(recipe_file, tmp_path / "r")
+    monkeypatch.undo()
+    run(recipe_file, tmp_path / "r")
+    assert results(tmp_path / "r") == results(finished[0])

@@ -1,0 +1,79 @@
+import pytest
+import yaml
+
+from gecko_hf.errors import OutputError
+from gecko_hf.recipe import load_recipe, load_run_recipe
+from gecko_hf.run_folder import Paths, differences, hash_of, open_run_folder, read_record, write_json, write_record
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    file = tmp_path / "in" / "recipe.yaml"
+    file.parent.mkdir()
+    file.write_text("corpus: {path: docs}\n")
+
+    def load(*overrides):
+        return load_recipe(file, [f"output={tmp_path / 'run'}", *overrides])
+
+    return load
+
+
+def test_a_run_folder_records_the_recipe_versions_and_machine(recipe, tmp_path):
+    open_run_folder(recipe(), redo=False)
+    tree = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert load_run_recipe(tmp_path / "run") == recipe()
+    assert tree["environment"]["versions"]["sentence-transformers"].startswith("6.")
+    assert "cores" in tree["environment"]["machine"]
+
+
+def test_what_a_run_was_made_with_is_not_rewritten_by_looking_again(recipe, tmp_path):
+    open_run_folder(recipe(), redo=False)
+    file = tmp_path / "run" / "recipe.yaml"
+    file.write_text(file.read_text().replace("6.", "5.9."))
+    open_run_folder(recipe(), redo=False)
+    assert "5.9." in file.read_text()
+
+
+def test_a_folder_with_finished_stages_belongs_to_its_recipe(recipe):
+    write_record(open_run_folder(recipe(), redo=False), "corpus", "key", 1.0, {})
+    with pytest.raises(OutputError, match=r"differs in fret\.rows, seed"):
+        open_run_folder(recipe("fret.rows=3", "seed=1"), redo=False)
+    open_run_folder(recipe("fret.rows=3", "seed=1"), redo=True)
+
+
+def test_a_folder_in_which_nothing_was_finished_can_be_taken_over(recipe, tmp_path):
+    open_run_folder(recipe("corpus.path=typo"), redo=False)
+    open_run_folder(recipe(), redo=False)
+    assert load_run_recipe(tmp_path / "run") == recipe()
+
+
+@pytest.mark.parametrize("text", ["corpus: {path: mine}", "a: [", "- 1"])
+def test_a_recipe_that_a_person_wrote_is_never_written_over(recipe, tmp_path, text):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(text)
+    with pytest.raises(OutputError, match="is no run folder"):
+        open_run_folder(recipe(), redo=True)
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == text
+
+
+def test_where_a_run_is_put_is_no_difference():
+    assert differences({"output": "a", "x": {"y": 1}}, {"output": "b", "x": {"y": 2}}) == ["x.y"]
+
+
+def test_a_record_is_there_whole_or_not_at_all(tmp_path):
+    paths = Paths(tmp_path)
+    assert read_record(paths, "fret") is None
+    write_record(paths, "fret", "key", 1.26, {"rows": 3})
+    record = read_record(paths, "fret")
+    assert (record["key"], record["seconds"], record["counts"]) == ("key", 1.3, {"rows": 3})
+    assert not list(paths.logs.glob(".*"))
+
+
+def test_hashes_do_not_depend_on_the_order_of_keys():
+    assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1}) != hash_of({"a": 1, "b": [3]})
+
+
+def test_json_is_replaced_whole(tmp_path):
+    write_json({"a": 1}, tmp_path / "x" / "f.json")
+    write_json({"b": "ü"}, tmp_path / "x" / "f.json")
+    assert (tmp_path / "x" / "f.json").read_text(encoding="utf-8") == '{\n  "b": "ü"\n}\n'
