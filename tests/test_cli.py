@@ -85,15 +85,21 @@ class TestMistakesOfAPerson:
         message = refused("run", write(tmp_path, "corpus: {source: docstrings, packages: [no_such_package]}"))
         assert "no_such_package" in message
 
-    def test_an_output_folder_that_is_something_else(self, tmp_path):
+    def test_an_output_folder_that_is_something_else(self, tmp_path, tiny_model_path, library_folder):
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.doc").write_text("x")
-        message = refused("run", write(tmp_path, "corpus: {path: d}"), f"output={tmp_path / 'mine'}")
+        recipe = write(
+            tmp_path, f"corpus: {{path: '{library_folder}'}}\nencoder: {{base: '{tiny_model_path}', dims: [8]}}"
+        )
+        message = refused("run", recipe, f"output={tmp_path / 'mine'}")
         assert "is no run folder" in message
 
-    def test_an_output_folder_that_cannot_be_written(self, tmp_path):
+    def test_an_output_folder_that_cannot_be_written(self, tmp_path, tiny_model_path, library_folder):
         (tmp_path / "file").write_text("x")
-        message = refused("run", write(tmp_path, "corpus: {path: d}"), f"output={tmp_path / 'file' / 'r'}")
+        recipe = write(
+            tmp_path, f"corpus: {{path: '{library_folder}'}}\nencoder: {{base: '{tiny_model_path}', dims: [8]}}"
+        )
+        message = refused("run", recipe, f"output={tmp_path / 'file' / 'r'}")
         assert "cannot be written" in message
 
     def test_a_search_in_a_folder_without_a_model(self, tmp_path):

@@ -125,7 +125,7 @@ def _against(value: float, other: float) -> str:
 def _main_scores(summary: Summary) -> tuple[str, dict[tuple[str, int], float]]:
     """Name of the main metric, and its value by role and dimension (0 for BM25, which has none)."""
     key: str = summary["main_metric"]
-    return dict(COLUMNS).get(key, key), {(s["role"], s["dim"] or 0): s[key] for s in summary["scores"]}
+    return str(dict(COLUMNS).get(key, key)), {(s["role"], s["dim"] or 0): s[key] for s in summary["scores"]}
 
 
 def _score_groups(summary: Summary) -> list[dict[str, Any]]:
