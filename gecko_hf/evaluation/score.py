@@ -6,6 +6,8 @@ embedded once at full width, and the Matryoshka widths are cut from that.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +24,7 @@ from mteb.cache import ResultCache
 from mteb.models.abs_encoder import AbsEncoder, get_prompt
 from mteb.models.model_implementations.bm25 import BM25Search
 from mteb.models.model_meta import ModelMeta, ScoringFunction
-from mteb.types import PromptType
+from mteb.types import PromptType, RetrievalOutputType
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.evaluation.yardstick import YardstickQuery
@@ -135,6 +137,16 @@ class BM25(BM25Search):
     """mteb's BM25 baseline (bm25s, English stemmer), with the metadata that mteb files its results under."""
 
     mteb_model_meta = mteb.get_model_meta("mteb/baseline-bm25s")
+
+    def index(self, *args: Any, **kwargs: Any) -> None:
+        """Index the corpus; bm25s draws bars on stderr that no setting of mteb's turns off."""
+        with contextlib.redirect_stderr(io.StringIO()):
+            super().index(*args, **kwargs)
+
+    def search(self, *args: Any, **kwargs: Any) -> RetrievalOutputType:
+        """Search, without bm25s's bars."""
+        with contextlib.redirect_stderr(io.StringIO()):
+            return super().search(*args, **kwargs)
 
 
 def score(model: Any, task: AbsTaskRetrieval, results: Path, *, label: str, role: str, dim: int | None) -> list[Score]:
