@@ -1,5 +1,5 @@
 """`python -m gecko_hf` is `gecko-hf`."""
 
-from gecko_hf.cli import main
+from gecko_hf.cli.main import main
 
 main()

@@ -12,13 +12,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gecko_hf import stages
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, require_space, write_record
-from gecko_hf.stages import Counts, Run
+from gecko_hf.stages.corpus import corpus_stage
+from gecko_hf.stages.estimate import estimate, space_needed
+from gecko_hf.stages.evaluate import evaluate_stage
+from gecko_hf.stages.fret import fret_stage
+from gecko_hf.stages.report import report_stage
+from gecko_hf.stages.run import Counts, Run
+from gecko_hf.stages.train import finetune_stage, prefinetune_stage
 
 
 @dataclass(frozen=True)
@@ -44,33 +49,33 @@ STAGES = (
     Stage(
         "corpus",
         "read the text and set the yardstick apart",
-        stages.corpus_stage,
+        corpus_stage,
         (),
         lambda r: (r.seed, asdict(r.corpus), r.evaluation.yardstick, r.evaluation.held_out, r.evaluation.dev_share),
     ),
     Stage(
         "prefinetune",
         "train on (lead, body) pairs",
-        stages.prefinetune_stage,
+        prefinetune_stage,
         ("corpus",),
         lambda r: (r.precision, asdict(r.encoder), asdict(r.prefinetune)),
     ),
     Stage(
         "fret",
         "write queries, mine, rank and label: FRet",
-        stages.fret_stage,
+        fret_stage,
         ("corpus",),
         lambda r: (asdict(r.encoder), asdict(r.llm), asdict(r.fret)),
     ),
-    Stage("finetune", "train on FRet", stages.finetune_stage, ("prefinetune", "fret"), lambda r: asdict(r.finetune)),
+    Stage("finetune", "train on FRet", finetune_stage, ("prefinetune", "fret"), lambda r: asdict(r.finetune)),
     Stage(
         "evaluate",
         "score every model at every width",
-        stages.evaluate_stage,
+        evaluate_stage,
         ("finetune",),
         lambda r: asdict(r.evaluation),
     ),
-    Stage("report", "cards, plots and the report page", stages.report_stage, ("evaluate",), lambda r: r.name),
+    Stage("report", "cards, plots and the report page", report_stage, ("evaluate",), lambda r: r.name),
 )
 
 
@@ -127,8 +132,8 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
                 steps[0] = _do(job, steps[0])
-        estimates = stages.estimate(job)
-        require_space(paths, stages.space_needed(job))
+        estimates = estimate(job)
+        require_space(paths, space_needed(job))
         console.print(plan_table(steps, estimates, recipe))
         with job.view.live():
             for i, step in enumerate(steps):

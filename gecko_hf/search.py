@@ -8,14 +8,13 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from gecko_hf.corpus.passages import Passage, read_corpus
+from gecko_hf.corpus.passages import Passage, plain_text, read_corpus
 from gecko_hf.errors import GeckoError
 from gecko_hf.model.encoder import base_name, load_encoder
 from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
 from gecko_hf.prompts import SEARCH_RESULT, document_prefix, query_prefix
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
 from gecko_hf.run_folder import Paths
-from gecko_hf.stages import plain_text
 from gecko_hf.text import lead
 
 SNIPPET = 110  # characters of a passage

@@ -26,7 +26,9 @@ def refused(*arguments: str, **changes: str) -> str:
 
 
 def test_help_imports_no_torch_and_answers_in_under_a_second():
-    script = "import sys; from gecko_hf.cli import app; print(sorted({'torch', 'datasets', 'mteb'} & set(sys.modules)))"
+    script = (
+        "import sys; from gecko_hf.cli.main import app; print(sorted({'torch', 'datasets', 'mteb'} & set(sys.modules)))"
+    )
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "[]"
     seconds = []

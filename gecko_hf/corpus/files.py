@@ -25,9 +25,9 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from pyarrow import parquet
 
 from gecko_hf.corpus.passages import Corpus, Passage, SetAside, check_ids
+from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.corpus.split import Item, split_document, split_row
 from gecko_hf.errors import CorpusError
-from gecko_hf.recipe import CorpusRecipe
 
 HUB_SECONDS = 10.0  # to wait for the Hub's first answer
 _BATCH = 1024  # rows of a table in memory at a time, and between two reports

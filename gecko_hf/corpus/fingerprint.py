@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Any
 
 from gecko_hf.corpus.files import find_files, local_path
-from gecko_hf.recipe import CorpusRecipe
+from gecko_hf.corpus.recipe import CorpusRecipe
 
 
 def input_state(recipe: CorpusRecipe) -> dict[str, Any]:

@@ -25,6 +25,11 @@ class Passage:
     text: str
 
 
+def plain_text(passage: Passage) -> str:
+    """A passage as mteb hands it to a model: title and text in one string."""
+    return f"{passage.title} {passage.text}".strip() if passage.title else passage.text.strip()
+
+
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """Something of the input that could not be used, where it was, and why."""

@@ -19,7 +19,7 @@ from bs4.element import CData, NavigableString
 from markdown_it import MarkdownIt
 
 from gecko_hf.corpus.passages import Passage, SetAside, normalise
-from gecko_hf.recipe import CorpusRecipe
+from gecko_hf.corpus.recipe import CorpusRecipe
 
 Item = Passage | SetAside
 

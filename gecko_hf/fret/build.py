@@ -20,9 +20,9 @@ from gecko_hf.fret.generate import GeneratedQuery, Rejected, generate_queries
 from gecko_hf.fret.label import choose
 from gecko_hf.fret.mine import Candidate, mine_candidates
 from gecko_hf.fret.rank import Judgement, fuse, judge
-from gecko_hf.llm.base import LLM
+from gecko_hf.fret.recipe import FRetRecipe
+from gecko_hf.llm.base import Annotator
 from gecko_hf.model.vectors import Vectors
-from gecko_hf.recipe import FRetRecipe
 from gecko_hf.text import lead
 
 EncodeQueries = Callable[[Sequence[GeneratedQuery]], Vectors]
@@ -42,7 +42,7 @@ class FRet:
 def build_fret(
     corpus: Sequence[Passage],
     seeds: Sequence[Passage],
-    llm: LLM,
+    llm: Annotator,
     passage_vectors: Vectors,
     encode_queries: EncodeQueries,
     recipe: FRetRecipe,

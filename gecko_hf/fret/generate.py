@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import ReplyError
-from gecko_hf.llm.base import LLM, Prompt
+from gecko_hf.llm.base import Annotator, PassagePrompt
 
 _REPLY = re.compile(r"\s*Task:[ \t]*(?P<task>[^\n]+)\n+\s*Query:[ \t]*(?P<query>[^\n]+?)\s*", re.IGNORECASE)
 
@@ -44,7 +44,7 @@ def parse_reply(reply: str) -> tuple[str, str]:
 
 
 def generate_queries(
-    llm: LLM, seeds: Sequence[Passage], tasks: Mapping[str, float], seed: int
+    llm: Annotator, seeds: Sequence[Passage], tasks: Mapping[str, float], seed: int
 ) -> tuple[list[GeneratedQuery], list[Rejected]]:
     """Have the LLM write one (task, query) for each seed passage.
 
@@ -59,7 +59,7 @@ def generate_queries(
     """
     draw = random.Random(seed)  # not security: seeded sampling
     asked = draw.choices(list(tasks), weights=list(tasks.values()), k=len(seeds))
-    replies = llm.generate([Prompt(p.id, p.title, p.text, task=t) for p, t in zip(seeds, asked, strict=True)])
+    replies = llm.generate([PassagePrompt(p.id, p.title, p.text, task=t) for p, t in zip(seeds, asked, strict=True)])
     queries: list[GeneratedQuery] = []
     rejected: list[Rejected] = []
     for passage, reply in zip(seeds, replies, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.llm.base import LLM, RELEVANCE_LABELS, Prompt
+from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, PassagePrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class Ranked:
     fused: float
 
 
-def judge(llm: LLM, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Judgement]]:
+def judge(llm: Annotator, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Judgement]]:
     """QL(q, p) and RC(q, p) of every candidate of every query.
 
     RC is the log-likelihood of the highest label ("a specific relevance label" in the paper; the peak form of Zhuang et
     al. 2023).
     """
     pairs = [(q, p) for q, row in zip(queries, candidates, strict=True) for p in row]
-    prompts = [Prompt(p.id, p.title, p.text, query=q) for q, p in pairs]
+    prompts = [PassagePrompt(p.id, p.title, p.text, query=q) for q, p in pairs]
     ql = llm.log_likelihood(prompts, [q for q, _ in pairs])
     rc = [labels[-1] for labels in llm.label_log_likelihoods(prompts, RELEVANCE_LABELS)]
     scores = iter(zip(ql, rc, strict=True))

@@ -1,7 +1,9 @@
-"""The LLM protocol: the three things that FRet asks of a language model.
+"""Two protocols: what a language model can be asked, and what FRet asks of whoever writes and judges.
 
-A backend writes a reply for a prompt, and gives log-likelihoods of given texts. What it cannot do it does not list in
-`capabilities`, and a recipe that needs it is refused before any work.
+A `LanguageModel` is text in, text or log-probabilities out: an endpoint, or a model in this process. What it cannot do it does
+not list in `capabilities`, and a recipe that needs it is refused before any work. An `Annotator` works on passages: it writes
+(task, query) for one, and scores queries against them. `unigram` is an annotator by itself; every language model becomes one
+through FRet's prompts.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any, Protocol
 # RC labels, worst first (graded relevance after Zhuang et al. 2023, "RG-3L"; the paper does not name its labels).
 RELEVANCE_LABELS = ("Not Relevant", "Somewhat Relevant", "Highly Relevant")
 
+Span = tuple[int, int]  # character offsets into a text, end exclusive
+
 
 class Capability(StrEnum):
     """What a backend can do."""
@@ -24,7 +28,74 @@ class Capability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Sampling:
+    """How a completion is drawn. `temperature` 0 is greedy; `stop` strings are not part of the text that comes back."""
+
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_tokens: int = 128
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A generated text, why it ended (`stop`, `length`), and the tokens that were read and written."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpanScore:
+    """Log-probability, in nats, of each token of one span given everything before it."""
+
+    logprobs: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """Log-likelihood of the span."""
+        return sum(self.logprobs)
+
+    @property
+    def mean(self) -> float:
+        """Log-likelihood a token."""
+        return self.total / len(self.logprobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of a text's spans, and how many tokens were read for them."""
+
+    spans: tuple[SpanScore, ...]
+    prompt_tokens: int
+
+
+class LanguageModel(Protocol):
+    """A causal language model. Every method may be awaited many times at once; the model bounds what is in flight."""
+
+    id: str
+    revision: str
+    capabilities: frozenset[Capability]
+
+    async def generate(self, prompt: str, sampling: Sampling) -> Completion:
+        """Continue a prompt."""
+
+    async def score(self, text: str, spans: Sequence[Span]) -> Scores:
+        """Log-probabilities of spans of a text in one pass.
+
+        `log p(continuation | prefix)` is `score(prefix + continuation, [(len(prefix), len(prefix + continuation))])`; more spans
+        give several likelihoods for one prefill. A span must begin and end on token boundaries, else it is refused.
+        """
+
+    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
+        """Log-likelihood of each label as the continuation of a prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassagePrompt:
     """A passage to ask about. `key` seeds sampling; `task` steers P_QG; `query` is set for P_RC."""
 
     key: str
@@ -34,8 +105,8 @@ class Prompt:
     query: str | None = None
 
 
-class LLM(Protocol):
-    """A language model as FRet sees it."""
+class Annotator(Protocol):
+    """Who writes FRet's queries and judges its candidates."""
 
     id: str
     revision: str
@@ -45,11 +116,11 @@ class LLM(Protocol):
     def settings(self) -> dict[str, Any]:
         """Sampling and scoring settings, for the provenance of what it wrote."""
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
         """P_QG: for each passage a reply of the form `Task: ...` and `Query: ...` on two lines."""
 
-    def log_likelihood(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[float]:
+    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
         """P_QL: mean log-likelihood, in nats a token, of each continuation (a query) given its passage."""
 
-    def label_log_likelihoods(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[list[float]]:
+    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
         """P_RC: log-likelihood of each label for each (query, passage); shape (prompts, labels)."""

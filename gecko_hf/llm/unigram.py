@@ -24,7 +24,7 @@ from typing import Any
 
 import Stemmer
 
-from gecko_hf.llm.base import Capability, Prompt
+from gecko_hf.llm.base import Capability, PassagePrompt
 from gecko_hf.prompts import SEARCH_RESULT
 from gecko_hf.text import STOP_WORDS, lead, words
 
@@ -33,7 +33,7 @@ BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
 GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
 
 
-class UnigramLLM:
+class UnigramAnnotator:
     """Unigram query likelihood and BM25 relevance over the statistics of one collection.
 
     Args:
@@ -77,15 +77,15 @@ class UnigramLLM:
             "bm25": {"k1": BM25_K1, "b": BM25_B},
         }
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
         """An extractive (task, query) for each passage; a passage without prose gives an empty query."""
         return [f"Task: {p.task or SEARCH_RESULT}\nQuery: {self._query(p)}" for p in prompts]
 
-    def log_likelihood(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[float]:
+    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
         """Mean log p(w | passage) over the words of each continuation, Dirichlet-smoothed with mu = mean length."""
         return [self._likelihood(p, self._terms(c)) for p, c in zip(prompts, continuations, strict=True)]
 
-    def label_log_likelihoods(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[list[float]]:
+    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
         """Log-probabilities of graded labels, worst first, from BM25's share of its upper bound.
 
         Raises:
@@ -95,7 +95,7 @@ class UnigramLLM:
             raise ValueError(f"Got {len(labels)} labels; this backend grades on {len(GRADE_CUTS) + 1}, worst first.")
         return [self._grades(self._relevance(p)) for p in prompts]
 
-    def _query(self, prompt: Prompt) -> str:
+    def _query(self, prompt: PassagePrompt) -> str:
         digest = hashlib.sha256(f"{self.seed}:{prompt.key}".encode()).digest()
         rng = random.Random(int.from_bytes(digest[:8]))  # not security: seeded sampling
         source = lead(prompt.text)
@@ -115,7 +115,7 @@ class UnigramLLM:
             bag[term] += self.lead_weight
         return bag, bag.total()
 
-    def _likelihood(self, prompt: Prompt, terms: Sequence[str]) -> float:
+    def _likelihood(self, prompt: PassagePrompt, terms: Sequence[str]) -> float:
         if not terms:
             return -math.inf
         bag, length = self._bag(prompt.title, prompt.text)
@@ -127,7 +127,7 @@ class UnigramLLM:
             total += math.log((bag[term] + mu * background) / (length + mu))
         return total / len(terms)
 
-    def _relevance(self, prompt: Prompt) -> float:
+    def _relevance(self, prompt: PassagePrompt) -> float:
         """BM25 divided by what the query would score with every term at saturation: 0 to 1."""
         if prompt.query is None:
             raise ValueError(f"The prompt for {prompt.key!r} has no query; relevance is of a query to a passage.")

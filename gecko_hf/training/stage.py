@@ -17,8 +17,8 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from transformers.trainer_utils import get_last_checkpoint
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.recipe import StageRecipe
 from gecko_hf.training.loss import GeckoLoss
+from gecko_hf.training.recipe import StageRecipe
 
 Report = Callable[[int, int | None], None]
 TRAINING_COLUMNS = ({"anchor", "positive"}, {"anchor", "positive", "negative"})

@@ -13,9 +13,9 @@ import pytest
 
 from gecko_hf.corpus.files import find_files, is_hub_id, read_files
 from gecko_hf.corpus.passages import Corpus, Passage, SetAside, write_corpus
+from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.corpus.split import count_words, split_text
 from gecko_hf.errors import CorpusError
-from gecko_hf.recipe import CorpusRecipe
 
 SENTENCES = " ".join(f"Sentence number {i} says something of its own." for i in range(30))
 
@@ -438,7 +438,7 @@ def test_what_may_not_be_read_is_refused_alone_and_set_aside_among_others(unpriv
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tmp_path: Path, offline: bool):
     code = (
-        "from gecko_hf.corpus.files import read_files\nfrom gecko_hf.recipe import CorpusRecipe\n"
+        "from gecko_hf.corpus.files import read_files\nfrom gecko_hf.corpus.recipe import CorpusRecipe\n"
         "from gecko_hf.errors import CorpusError\n"
         "try:\n    read_files(CorpusRecipe(path='org/name'))\nexcept CorpusError as error:\n    print(error)\n"
     )

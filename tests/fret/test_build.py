@@ -7,8 +7,8 @@ import pytest
 from datasets import load_dataset
 
 from gecko_hf.fret.build import build_fret, choose_seeds, read_rows, write_fret
-from gecko_hf.llm.unigram import UnigramLLM
-from gecko_hf.recipe import FRetRecipe
+from gecko_hf.fret.recipe import FRetRecipe
+from gecko_hf.llm.unigram import UnigramAnnotator
 from gecko_hf.text import words
 
 
@@ -20,7 +20,7 @@ def bags(texts, vocabulary):
 @pytest.fixture(scope="module")
 def fret(passages):
     vocabulary = sorted({w for p in passages for w in words(p.text)})
-    llm = UnigramLLM([(p.title, p.text) for p in passages], seed=3)
+    llm = UnigramAnnotator([(p.title, p.text) for p in passages], seed=3)
 
     def build(**changes):
         return build_fret(

@@ -5,19 +5,19 @@ from collections import Counter
 
 import pytest
 
-from gecko_hf.llm.base import RELEVANCE_LABELS, Prompt
-from gecko_hf.llm.unigram import BM25_B, BM25_K1, UnigramLLM
+from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt
+from gecko_hf.llm.unigram import BM25_B, BM25_K1, UnigramAnnotator
 
 TEXTS = [("", "green apples grow slowly"), ("", "red apples taste sweet"), ("", "boats sail north quickly today")]
 
 
 @pytest.fixture
-def llm() -> UnigramLLM:
-    return UnigramLLM(TEXTS, lead_weight=0, seed=1)
+def llm() -> UnigramAnnotator:
+    return UnigramAnnotator(TEXTS, lead_weight=0, seed=1)
 
 
-def prompt(i: int, query: str | None = None) -> Prompt:
-    return Prompt(str(i), *TEXTS[i], query=query)
+def prompt(i: int, query: str | None = None) -> PassagePrompt:
+    return PassagePrompt(str(i), *TEXTS[i], query=query)
 
 
 def test_query_likelihood_is_dirichlet_smoothed(llm):
@@ -67,7 +67,7 @@ def test_other_than_three_labels_and_a_missing_query_are_refused(llm):
 
 
 def test_queries_are_words_of_the_lead_in_order_and_repeatable(llm):
-    passage = Prompt(
+    passage = PassagePrompt(
         "p", "", "The quick brown fox jumps over the lazy dog near a quiet river bank. Nothing else matters."
     )
     (reply,) = llm.generate([passage])
@@ -78,26 +78,26 @@ def test_queries_are_words_of_the_lead_in_order_and_repeatable(llm):
     assert all(word in source for word in kept)  # a subsequence
     assert 3 <= len(kept) < 14
     assert llm.generate([passage]) == [reply]
-    assert UnigramLLM(TEXTS, seed=2).generate([passage]) != [reply]
+    assert UnigramAnnotator(TEXTS, seed=2).generate([passage]) != [reply]
 
 
 def test_the_order_and_company_of_prompts_do_not_matter(llm):
     both = [
-        Prompt("a", "", "Some people like apples very much indeed."),
-        Prompt("b", "", "Other people like boats more."),
+        PassagePrompt("a", "", "Some people like apples very much indeed."),
+        PassagePrompt("b", "", "Other people like boats more."),
     ]
     assert llm.generate(both) == [*llm.generate(both[:1]), *llm.generate(both[1:])]
     assert llm.generate(both[::-1]) == llm.generate(both)[::-1]
 
 
 def test_a_passage_without_prose_gives_an_empty_query(llm):
-    assert llm.generate([Prompt("p", "", "x = 1")]) == ["Task: search result\nQuery: "]
+    assert llm.generate([PassagePrompt("p", "", "x = 1")]) == ["Task: search result\nQuery: "]
 
 
 def test_what_a_passage_opens_with_counts_more():
     texts = [("", "Apples are grown here. Boats are kept there."), ("", "Boats are kept there. Apples are grown here.")]
-    plain, weighted = (UnigramLLM(texts, lead_weight=w) for w in (0, 3))
-    prompts = [Prompt(str(i), *t) for i, t in enumerate(texts)]
+    plain, weighted = (UnigramAnnotator(texts, lead_weight=w) for w in (0, 3))
+    prompts = [PassagePrompt(str(i), *t) for i, t in enumerate(texts)]
     a, b = plain.log_likelihood(prompts, ["apples grown", "apples grown"])
     assert a == pytest.approx(b)
     a, b = weighted.log_likelihood(prompts, ["apples grown", "apples grown"])

@@ -7,9 +7,9 @@ from sentence_transformers import SentenceTransformer
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.model.encoder import load_encoder
-from gecko_hf.recipe import StageRecipe
 from gecko_hf.training import stage
 from gecko_hf.training.mixture import lead_body_pairs
+from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.stage import remove_checkpoints, train_stage
 
 RECIPE = StageRecipe(batch_size=8, learning_rate=3e-3, epochs=2)

@@ -6,11 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gecko_hf.corpus.passages import plain_text
 from gecko_hf.recipe import Recipe
+from gecko_hf.stages.run import Run
 
 MATMUL = (4096, 384, 1536)
 EFFICIENCY = 0.55  # ours: of the timed matrix product, what an encoder's forward pass reached on a 2-core machine
 TRAIN_EFFICIENCY = 0.5  # ours: the same for forward, backward and the optimizer
+JUDGED_PER_SECOND = 10_000  # ours: (query, passage) pairs that `unigram` judges on one core
 QUERY_TOKENS = 24  # ours: prompt and a sentence
 
 
@@ -52,3 +55,26 @@ def train_seconds(rows: int, passages: int, recipe: Recipe, parameters: int, spe
     rate = speed.bfloat16 if precision_of(recipe.precision) == "bfloat16" else speed.float32
     tokens = rows * (min(QUERY_TOKENS, recipe.encoder.max_seq_length) + passages * recipe.encoder.max_seq_length)
     return 6 * parameters * tokens / (rate * TRAIN_EFFICIENCY)
+
+
+def estimate(run: Run) -> dict[str, float]:
+    """Seconds that each stage may take."""
+    recipe, speed = run.recipe, measure_speed()
+    parameters = sum(p.numel() for name, p in run.base().named_parameters() if "embeddings" not in name)
+    once = encode_seconds([plain_text(p) for p in run.passages], recipe.encoder.max_seq_length, parameters, speed)
+    rows = min(recipe.fret.rows, len(run.passages))
+    pairs = min(recipe.prefinetune.rows, len(run.passages)) * recipe.prefinetune.epochs
+    columns = 1 if recipe.fret.negative == "none" else 2
+    return {
+        "prefinetune": train_seconds(pairs, 1, recipe, parameters, speed),
+        "fret": once + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
+        "finetune": train_seconds(rows * recipe.finetune.epochs, columns, recipe, parameters, speed),
+        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15,
+    }
+
+
+def space_needed(run: Run) -> int:
+    """Bytes that a run may write: three models, one checkpoint with its optimizer, vectors, and the texts three times."""
+    weights = 4 * sum(p.numel() for p in run.base().parameters())
+    vectors = 4 * max(run.recipe.encoder.dims) * len(run.passages) * 3
+    return 6 * weights + vectors + 3 * sum(len(p.text.encode()) for p in run.passages)

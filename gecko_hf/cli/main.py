@@ -1,0 +1,25 @@
+"""The entry point: gathers the commands and turns a user's mistake into one message."""
+
+from __future__ import annotations
+
+from gecko_hf.cli import run, search  # noqa: F401  (each registers its command)
+from gecko_hf.cli.app import app, errors
+from gecko_hf.errors import GeckoError
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one message and exit code 2; Ctrl-C is 130."""
+    try:
+        app(standalone_mode=True)
+    except GeckoError as error:
+        errors.print(f"[bold red]Error:[/bold red] {_escape(error)}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        errors.print("Stopped. Nothing that was finished is lost; the same command goes on from there.")
+        raise SystemExit(130) from None
+
+
+def _escape(error: GeckoError) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))

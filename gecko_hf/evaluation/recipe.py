@@ -1,0 +1,19 @@
+"""The `evaluation` block of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gecko_hf.schema import number
+
+
+@dataclass(frozen=True)
+class EvaluationRecipe:
+    """The yardstick."""
+
+    yardstick: Literal["see_also", "held_out"] = "held_out"
+    held_out: float = number(0.05, low=0.01, high=0.5)
+    dev_share: float = number(0.2, low=0.0, high=0.5)
+    bm25: bool = True
+    prefinetuned: bool = True  # measure the pre-finetuned encoder too

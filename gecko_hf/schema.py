@@ -1,0 +1,105 @@
+"""Strict reading of plain values into frozen dataclasses: what a recipe is checked with.
+
+An unknown key is an error that names the nearest known one; a value of the wrong type or out of range says what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import yaml
+
+from gecko_hf.errors import RecipeError
+
+T = TypeVar("T")
+
+
+def number(default: Any, *, low: float | None = None, high: float | None = None) -> Any:
+    """A numeric field with inclusive bounds that the reader checks."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set one `key.sub=value` in a tree; the value is read as YAML.
+
+    Raises:
+        RecipeError: If it is not of that form, or goes through a value that has no keys.
+    """
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"{override!r} is not an override. Write key=value, for example corpus.path=docs/")
+    *parents, leaf = key.split(".")
+    node = tree
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise RecipeError(f"{override!r}: {parent!r} holds a value, it has no keys under it.")
+    # A path such as `no` or `1e3` must stay text where the field is text; _value() turns it back.
+    node[leaf] = yaml.safe_load(text) if text else ""
+
+
+def build(cls: type[T], tree: dict[str, Any], *, where: str, prefix: str = "") -> T:
+    """A tree of plain values as an instance of a frozen dataclass, strictly.
+
+    Args:
+        cls: The dataclass; its fields are scalars, lists, dicts, literals or dataclasses.
+        tree: What was read.
+        where: Where it was read, for messages.
+        prefix: Dotted path of the tree in the whole, for messages.
+
+    Raises:
+        RecipeError: If a key is unknown (the nearest is named), or a value has the wrong type or range.
+    """
+    hints = get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cast(Any, cls))}
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
+            hint = f"Did you mean {prefix}{near[0]!s}?" if near else f"Known keys here: {', '.join(fields)}."
+            raise RecipeError(f"{where}: unknown key {name!r}. {hint}")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise RecipeError(f"{where}: {name} is {value!r}; it needs keys under it, for example {name}: {{...}}.")
+            values[key] = build(cast(type, hints[key]), value, where=where, prefix=f"{name}.")
+        else:
+            values[key] = _value(value, hints[key], fields[key].metadata, f"{where}: {name}")
+    return cls(**values)
+
+
+def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
+    """Check one value against its declared type and bounds."""
+    options = get_args(hint)
+    if get_origin(hint) is Literal:
+        if value not in options:
+            raise RecipeError(f"{name} is {value!r}; it must be one of {', '.join(map(str, options))}.")
+        return value
+    if get_origin(hint) is types.UnionType:  # `X | None`
+        return None if value is None else _value(value, options[0], bounds, name)
+    if get_origin(hint) is list and isinstance(value, list):
+        return [_value(v, options[0], bounds, f"{name}[{i}]") for i, v in enumerate(value)]
+    if get_origin(hint) is dict and isinstance(value, dict):
+        return {str(k): _value(v, options[1], bounds, f"{name}.{k}") for k, v in value.items()}
+    if hint is str and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 5e-5, which has no dot, as text.
+        try:
+            value = float(value)
+        except ValueError as error:
+            raise RecipeError(f"{name} is {value!r}; it must be a number.") from error
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    expected = get_origin(hint) or hint
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise RecipeError(f"{name} is {value!r} ({type(value).__name__}); it must be a {expected.__name__}.")
+    low, high = bounds.get("low"), bounds.get("high")
+    if (low is not None and value < low) or (high is not None and value > high):
+        span = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise RecipeError(f"{name} is {value}; it must be {span}.")
+    return value

@@ -1,0 +1,50 @@
+"""Text to corpus and yardstick."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from gecko_hf.corpus.passages import Corpus, check_ids, merge_near_identical, write_corpus
+from gecko_hf.errors import CorpusError
+from gecko_hf.evaluation.yardstick import YardstickQuery, see_also_queries, split_of, write_queries
+from gecko_hf.run_folder import write_json
+from gecko_hf.stages.run import Counts, Run
+
+
+def corpus_stage(run: Run) -> Counts:
+    """Read the text, merge near-identical passages, set the yardstick apart."""
+    recipe = run.recipe
+    queries: list[YardstickQuery] = []
+    with run.view.task("reading the corpus") as report:
+        if recipe.corpus.source == "docstrings":
+            from gecko_hf.corpus.docstrings import read_docstrings
+
+            documentation = read_docstrings(recipe.corpus.packages)
+            corpus = Corpus(documentation.passages)
+        else:
+            from gecko_hf.corpus.files import read_files
+
+            corpus = read_files(recipe.corpus, report)
+    check_ids(corpus.passages)
+    with run.view.task("merging near-identical passages"):
+        passages, merged = merge_near_identical(corpus.passages, recipe.corpus.near_duplicate)
+    if len(passages) < recipe.fret.candidates:
+        raise CorpusError(
+            f"The corpus has {len(passages)} different passages, and every query needs {recipe.fret.candidates} "
+            f"candidates. Give more text, or lower fret.candidates to at most {max(2, len(passages))}."
+        )
+    held_out: set[str] = set()
+    if recipe.evaluation.yardstick == "see_also":
+        queries = see_also_queries(documentation, passages, merged, recipe.evaluation.dev_share)
+        write_queries(queries, run.paths.yardstick)
+    else:
+        held_out = {p.id for p in passages if split_of(f"{recipe.seed}:{p.id}", recipe.evaluation.held_out) == "dev"}
+    write_corpus(passages, run.paths.corpus)
+    write_json(sorted(held_out), run.paths.corpus / "held_out.json")
+    write_json(merged, run.paths.corpus / "merged.json")
+    lines = "".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in corpus.set_aside)
+    (run.paths.corpus / "set_aside.jsonl").write_text(lines, encoding="utf-8")
+    run.__dict__.pop("passages", None)
+    counts = {"passages": len(passages), "merged": len(merged), "set_aside": len(corpus.set_aside)}
+    return counts | ({"queries": len(queries)} if queries else {"held_out": len(held_out)})

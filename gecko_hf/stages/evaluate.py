@@ -1,0 +1,53 @@
+"""Models to scores."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from gecko_hf.evaluation.yardstick import read_queries
+from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import write_json
+from gecko_hf.stages.run import Counts, Run
+
+
+def evaluate_stage(run: Run) -> Counts:
+    """Measure BM25, the untouched base, the pre-finetuned and the finished encoder on the yardstick."""
+    from gecko_hf.evaluation.score import BM25, Score, StoredEncoder, retrieval_task, score
+    from gecko_hf.model.encoder import base_name, load_encoder
+    from gecko_hf.prompts import model_prompts
+
+    recipe, paths = run.recipe, run.paths
+    task = retrieval_task(*yardstick_name(recipe), run.passages, read_queries(paths.yardstick))
+    scores: list[Score] = []
+    if recipe.evaluation.bm25:
+        with run.view.task("scoring BM25"):
+            scores += score(BM25(), task, paths.results, label="BM25", role="bm25", dim=None)
+    length = recipe.encoder.max_seq_length
+    models = [
+        (f"{base_name(recipe.encoder.base)} (untouched)", "base", run.base, {}),
+        ("pre-finetuned", "prefinetuned", lambda: load_encoder(str(paths.prefinetuned), length), model_prompts()),
+        ("Gecko", "gecko", lambda: load_encoder(str(paths.model), length), model_prompts()),
+    ]
+    if not recipe.evaluation.prefinetuned:
+        del models[1]
+    for label, role, load, prompts in models:
+        store = run.store(load())
+        for dim in recipe.encoder.dims:
+            with run.view.task(f"scoring {label} at {dim}") as report:
+                encoder = StoredEncoder(store, prompts, dim, f"{recipe.name}/{role}-{dim}", report)
+                scores += score(encoder, task, paths.results, label=label, role=role, dim=dim)
+    write_json([asdict(s) for s in scores], paths.logs / "scores.json")
+    return {"models": len(models) + recipe.evaluation.bm25, "scores": len(scores)}
+
+
+def yardstick_name(recipe: Recipe) -> tuple[str, str]:
+    """Name and description of the yardstick."""
+    if recipe.evaluation.yardstick == "see_also":
+        return "SeeAlsoRetrieval", (
+            "What the authors of Python documentation wrote in See Also sections about other functions; "
+            "the functions they point at are relevant."
+        )
+    return "HeldOutQueries", (
+        "Synthetic queries of seed passages that were held out of training. The LLM that wrote the training queries wrote "
+        "these too, so the scores are optimistic."
+    )

@@ -1,0 +1,25 @@
+"""Everything on disk to the summary, the report page and the cards."""
+
+from __future__ import annotations
+
+from gecko_hf.run_folder import write_json
+from gecko_hf.stages.evaluate import yardstick_name
+from gecko_hf.stages.run import Counts, Run
+
+
+def report_stage(run: Run) -> Counts:
+    """Write the summary, the report page and both cards."""
+    from gecko_hf.fret.build import read_rows
+    from gecko_hf.hub.cards import write_cards
+    from gecko_hf.hub.report import write_report
+    from gecko_hf.hub.summary import loss_curves, report_rows, summarise
+
+    labels = read_rows(run.paths.fret, "labels")
+    summary = summarise(run.recipe, run.paths, labels, yardstick_name(run.recipe))
+    write_json(summary, run.paths.report / "summary.json")
+    rows = report_rows(labels)
+    shown = {row[key] for row in rows for key in ("seed_id", "positive_id", "negative_id")}
+    passages = {p.id: {"title": p.title, "text": p.text} for p in run.passages if p.id in shown}
+    write_report(summary, loss_curves(run.paths), rows, passages, run.paths.report)
+    write_cards(summary, run.paths)
+    return {"rows": len(rows)}

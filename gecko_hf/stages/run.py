@@ -1,0 +1,67 @@
+"""What the stages of one run share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gecko_hf.corpus.passages import Passage, read_corpus
+from gecko_hf.llm.base import Annotator
+from gecko_hf.progress import View
+from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import Paths
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from gecko_hf.model.vectors import VectorStore
+
+Counts = dict[str, int]
+
+
+@dataclass
+class Run:
+    """What the stages of one run share."""
+
+    recipe: Recipe
+    paths: Paths
+    view: View
+    key: str = ""  # of the stage that is running
+
+    @cached_property
+    def passages(self) -> list[Passage]:
+        """The corpus."""
+        return read_corpus(self.paths.corpus)
+
+    @cached_property
+    def held_out(self) -> set[str]:
+        """Ids of the seeds that no training row may come from."""
+        file = self.paths.corpus / "held_out.json"
+        return set(json.loads(file.read_text(encoding="utf-8")))
+
+    def base(self) -> SentenceTransformer:
+        """The untouched base encoder."""
+        from gecko_hf.model.encoder import check_dims, load_encoder
+
+        model = load_encoder(self.recipe.encoder.base, self.recipe.encoder.max_seq_length)
+        check_dims(model, self.recipe.encoder.dims)
+        return model
+
+    def store(self, model: SentenceTransformer) -> VectorStore:
+        """The vectors of a model, kept in the run folder."""
+        from gecko_hf.model.vectors import VectorStore
+
+        return VectorStore(model, self.paths.vectors)
+
+    def llm(self) -> Annotator:
+        """The LLM that the recipe names."""
+        from gecko_hf.llm.unigram import UnigramAnnotator
+
+        return UnigramAnnotator(
+            ((p.title, p.text) for p in self.passages),
+            drop_words=self.recipe.llm.drop_words,
+            lead_weight=self.recipe.llm.lead_weight,
+            seed=self.recipe.seed,
+        )

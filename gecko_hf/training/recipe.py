@@ -1,0 +1,28 @@
+"""The `prefinetune` and `finetune` blocks of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gecko_hf.schema import number
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """One training stage."""
+
+    rows: int = number(6000, low=0)
+    epochs: int = number(1, low=1)
+    batch_size: int = number(64, low=2)
+    learning_rate: float = number(5e-5, low=0.0, high=1.0)
+    temperature: float = number(0.05, low=1e-4, high=10.0)
+    warmup_ratio: float = number(0.1, low=0.0, high=1.0)
+    same_tower: bool = True
+
+
+@dataclass(frozen=True)
+class FineTuneRecipe(StageRecipe):
+    """Fine-tuning on FRet."""
+
+    rows: int = number(1_000_000, low=1)
+    cut_source: float = number(0.5, low=0.0, high=1.0)  # share of extractive queries whose sentence leaves the positive
