@@ -6,6 +6,8 @@ from gecko_hf.cli import run, search  # noqa: F401  (each registers its command)
 from gecko_hf.cli.app import app, errors
 from gecko_hf.errors import GeckoError
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Entry point: a user's mistake is one message and exit code 2; Ctrl-C is 130."""
@@ -14,9 +16,10 @@ def main() -> None:
     except GeckoError as error:
         errors.print(f"[bold red]Error:[/bold red] {_escape(error)}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        errors.print("Stopped. Nothing that was finished is lost; the same command goes on from there.")
-        raise SystemExit(130) from None
+    except SystemExit as stop:  # typer turns Ctrl-C into this exit code
+        if stop.code == INTERRUPTED:
+            errors.print("Stopped. Nothing that was finished is lost; the same command goes on from there.")
+        raise
 
 
 def _escape(error: GeckoError) -> str:
