@@ -28,12 +28,14 @@ def finetune_stage(run: Run) -> Counts:
     """Train the pre-finetuned encoder on FRet."""
     from gecko_hf.fret.build import read_rows
     from gecko_hf.model.encoder import load_encoder, save_encoder
+    from gecko_hf.model.merge import merge_into
     from gecko_hf.training.mixture import fret_rows
 
     recipe = run.recipe.finetune
     model = load_encoder(str(run.paths.prefinetuned), run.recipe.encoder.max_seq_length)
     rows = fret_rows(read_rows(run.paths.fret)[: recipe.rows], recipe.cut_source, run.recipe.seed)
     _train(run, model, rows, "finetune")
+    merge_into(model, run.base(), recipe.merge_base)
     save_encoder(model, run.paths.model)
     return {"rows": len(rows)}
 

@@ -26,3 +26,4 @@ class FineTuneRecipe(StageRecipe):
 
     rows: int = number(1_000_000, low=1)
     cut_source: float = number(0.5, low=0.0, high=1.0)  # share of extractive queries whose sentence leaves the positive
+    merge_base: float = number(0.0, low=0.0, high=1.0)  # share of the base's weights in the finished model (WiSE-FT)
