@@ -66,6 +66,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"{file} holds a {type(tree).__name__}; a recipe is a mapping of keys to values.")
+    if {"recipe", "environment"} <= tree.keys():  # what a run wrote into its folder
+        tree = tree["recipe"]
     for override in overrides:
         apply_override(tree, override)
     recipe = build(Recipe, tree, where=str(file))
@@ -104,5 +106,10 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     if not fret.tasks or sum(fret.tasks.values()) <= 0 or min(fret.tasks.values()) < 0:
         raise RecipeError(f"{where}: fret.tasks needs weights that are not negative and do not all vanish.")
+    if fret.negative == "rank" and fret.negative_rank > fret.candidates:
+        raise RecipeError(
+            f"{where}: fret.negative_rank is {fret.negative_rank}, and a query has {fret.candidates} candidates. "
+            "Lower it, or raise fret.candidates."
+        )
     if not recipe.encoder.dims or min(recipe.encoder.dims) < 1:
         raise RecipeError(f"{where}: encoder.dims is {recipe.encoder.dims}; name at least one positive width.")

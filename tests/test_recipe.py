@@ -58,6 +58,7 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfinetune: {cut_source: 1.5}", "it must be between 0.0 and 1.0"),
         ("corpus: {path: d}\nfinetune: {learning_rate: fast}", "it must be a number"),
         ("corpus: {path: d}\nfret: {positive: best}", "it must be one of fused, seed"),
+        ("corpus: {path: d}\nfret: {negative: rank, candidates: 6}", "fret.negative_rank is 10"),
         ("corpus: {path: d}\nfret: 3", "it needs keys under it"),
         ("corpus: {path: d}\nencoder: {dims: [64, wide]}", "encoder.dims[1]"),
         ("corpus: {path: d}\nencoder: {dims: []}", "at least one positive width"),

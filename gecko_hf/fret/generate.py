@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import ReplyError
@@ -25,10 +26,16 @@ class GeneratedQuery:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A seed whose reply could not be used, and why."""
+    """A seed that gives no row: the reason, with the name of its gate before a colon, and the query if there was one."""
 
     seed_id: str
     reason: str
+    query: str | None = None
+
+    @property
+    def gate(self) -> str:
+        """What refused it."""
+        return self.reason.partition(":")[0]
 
 
 def parse_reply(reply: str) -> tuple[str, str]:
@@ -43,22 +50,37 @@ def parse_reply(reply: str) -> tuple[str, str]:
     return match["task"].strip(), match["query"].strip()
 
 
+def draw_tasks(
+    tasks: Mapping[str, float], distribution: Literal["table", "uniform", "original"], count: int, seed: int
+) -> list[str | None]:
+    """The task that each of `count` seeds is asked for.
+
+    Args:
+        tasks: Task -> weight.
+        distribution: `table` draws by the weights, `uniform` gives every task of the table the same weight, `original` asks
+            for none, so that the writer names a task itself.
+        count: Number of seeds.
+        seed: Seeds the draw; more seeds leave the tasks of the first ones as they are.
+    """
+    if distribution == "original":
+        return [None] * count
+    weights = [1.0] * len(tasks) if distribution == "uniform" else list(tasks.values())
+    return list(random.Random(seed).choices(list(tasks), weights=weights, k=count))  # not security: seeded sampling
+
+
 def generate_queries(
-    llm: Annotator, seeds: Sequence[Passage], tasks: Mapping[str, float], seed: int
+    llm: Annotator, seeds: Sequence[Passage], asked: Sequence[str | None]
 ) -> tuple[list[GeneratedQuery], list[Rejected]]:
     """Have the LLM write one (task, query) for each seed passage.
 
     Args:
         llm: The writer.
         seeds: The seed passages.
-        tasks: Task -> weight; each seed draws the task that the LLM is asked for.
-        seed: Seeds the draw.
+        asked: For each seed the task that the LLM is asked for; None lets it name one itself.
 
     Returns:
         The queries in the order of the seeds, and the seeds whose replies did not parse.
     """
-    draw = random.Random(seed)  # not security: seeded sampling
-    asked = draw.choices(list(tasks), weights=list(tasks.values()), k=len(seeds))
     replies = llm.generate([PassagePrompt(p.id, p.title, p.text, task=t) for p, t in zip(seeds, asked, strict=True)])
     queries: list[GeneratedQuery] = []
     rejected: list[Rejected] = []
@@ -66,5 +88,5 @@ def generate_queries(
         try:
             queries.append(GeneratedQuery(passage.id, *parse_reply(reply)))
         except ReplyError as error:
-            rejected.append(Rejected(passage.id, str(error)))
+            rejected.append(Rejected(passage.id, f"reply: {error}"))
     return queries, rejected

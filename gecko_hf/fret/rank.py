@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, PassagePrompt
@@ -11,10 +13,10 @@ from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, PassagePrompt
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """An LLM's scores of one candidate: QL in nats a token, RC as the log-likelihood of the top label."""
+    """An LLM's scores of one candidate: QL in nats a token, and the log-likelihood of each relevance label, worst first."""
 
     ql: float
-    rc: float
+    grades: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +30,26 @@ class Ranked:
 
 
 def judge(llm: Annotator, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Judgement]]:
-    """QL(q, p) and RC(q, p) of every candidate of every query.
-
-    RC is the log-likelihood of the highest label ("a specific relevance label" in the paper; the peak form of Zhuang et
-    al. 2023).
-    """
+    """QL(q, p) and the label log-likelihoods behind RC(q, p), for every candidate of every query."""
     pairs = [(q, p) for q, row in zip(queries, candidates, strict=True) for p in row]
     prompts = [PassagePrompt(p.id, p.title, p.text, query=q) for q, p in pairs]
     ql = llm.log_likelihood(prompts, [q for q, _ in pairs])
-    rc = [labels[-1] for labels in llm.label_log_likelihoods(prompts, RELEVANCE_LABELS)]
-    scores = iter(zip(ql, rc, strict=True))
-    return [[Judgement(*next(scores)) for _ in row] for row in candidates]
+    grades = llm.label_log_likelihoods(prompts, RELEVANCE_LABELS)
+    scores = iter(zip(ql, grades, strict=True))
+    return [[Judgement(q, tuple(g)) for q, g in (next(scores) for _ in row)] for row in candidates]
+
+
+def relevance(grades: Sequence[float], kind: Literal["peak", "expected"]) -> float:
+    """RC of one candidate from the log-likelihoods of its labels, worst first (the two forms of Zhuang et al. 2023).
+
+    `peak` is the log-likelihood of the highest label ("a specific relevance label" in the paper); `expected` is the mean
+    grade, counted from 0, under a softmax over the labels.
+    """
+    if kind == "peak":
+        return grades[-1]
+    top = max(grades)
+    weights = [math.exp(g - top) for g in grades]
+    return sum(grade * w for grade, w in enumerate(weights)) / sum(weights)
 
 
 def ranks(scores: Sequence[float], ids: Sequence[str]) -> list[int]:
@@ -48,12 +59,11 @@ def ranks(scores: Sequence[float], ids: Sequence[str]) -> list[int]:
     return [position[i] for i in range(len(scores))]
 
 
-def fuse(judgements: Sequence[Judgement], ids: Sequence[str]) -> list[Ranked]:
+def fuse(ql: Sequence[float], rc: Sequence[float], ids: Sequence[str]) -> list[Ranked]:
     """Candidates by R = 1/r_QL + 1/r_RC, best first (Appendix A: reciprocal rank fusion without a constant).
 
     Ties go to the better QL rank, then to the id (ours: the paper has no rule, and mirrored ranks tie often).
     """
-    ql = ranks([j.ql for j in judgements], ids)
-    rc = ranks([j.rc for j in judgements], ids)
-    rows = [Ranked(i, q, r, 1 / q + 1 / r) for i, (q, r) in enumerate(zip(ql, rc, strict=True))]
+    ql_ranks, rc_ranks = ranks(ql, ids), ranks(rc, ids)
+    rows = [Ranked(i, q, r, 1 / q + 1 / r) for i, (q, r) in enumerate(zip(ql_ranks, rc_ranks, strict=True))]
     return sorted(rows, key=lambda row: (-row.fused, row.ql_rank, ids[row.index]))

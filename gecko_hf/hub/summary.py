@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 
 from gecko_hf.evaluation.yardstick import read_queries
+from gecko_hf.fret.build import set_aside_counts
 from gecko_hf.model.encoder import base_name
 from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
 from gecko_hf.run_folder import Paths, read_record
 
 STAGE_NAMES = ("corpus", "prefinetune", "fret", "finetune", "evaluate")
+SHOWN_TASKS = 50  # an LLM that names tasks itself names very many
 MAIN_METRIC = "ndcg_at_10"
 UNIGRAM_NOTE = (
     "No LLM was used: the embedded `unigram` backend wrote the queries (extractive) and judged the candidates "
@@ -66,7 +68,9 @@ def summarise(
             "rows": len(labels),
             "relabelled": relabelled,
             "relabelled_share": round(relabelled / max(1, len(labels)), 4),
-            "tasks": dict(Counter(row["task"] for row in labels).most_common()),
+            "tasks": dict(Counter(row["task"] for row in labels).most_common(SHOWN_TASKS)),
+            "set_aside": set_aside_counts(paths.fret),
+            "test_sets": recipe.fret.quality.test_sets,
             "llm": recipe.llm.backend,
             "candidates": recipe.fret.candidates,
         },

@@ -9,12 +9,12 @@ from gecko_hf.stages.run import Counts, Run
 
 def report_stage(run: Run) -> Counts:
     """Write the summary, the report page and both cards."""
-    from gecko_hf.fret.build import read_rows
+    from gecko_hf.fret.build import read_labels
     from gecko_hf.hub.cards import write_cards
     from gecko_hf.hub.report import write_report
     from gecko_hf.hub.summary import loss_curves, report_rows, summarise
 
-    labels = read_rows(run.paths.fret, "labels")
+    labels = read_labels(run.paths.fret)
     summary = summarise(run.recipe, run.paths, labels, yardstick_name(run.recipe))
     write_json(summary, run.paths.report / "summary.json")
     rows = report_rows(labels)

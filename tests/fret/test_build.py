@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from gecko_hf.fret.build import build_fret, choose_seeds, read_rows, write_fret
+from gecko_hf.errors import OutputError
+from gecko_hf.fret.build import build_fret, choose_seeds, read_labels, read_rows, write_fret
 from gecko_hf.fret.recipe import FRetRecipe
+from gecko_hf.fret.relabel import relabel
 from gecko_hf.llm.unigram import UnigramAnnotator
 from gecko_hf.text import words
 
@@ -84,4 +86,44 @@ def test_the_three_configs_load_with_datasets(fret, passages, tmp_path, monkeypa
         "parquet", data_files=str(tmp_path / "fret/corpus/*.parquet"), cache_dir=str(tmp_path), split="train"
     )
     assert corpus.column_names == ["id", "title", "text"]
+    assert read_labels(tmp_path / "fret") == built.labels
     assert [json.loads(x) for x in (tmp_path / "fret/set_aside.jsonl").read_text().splitlines()] == []
+
+
+def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, passages, tmp_path):
+    scores = [(row["retrieval_score"], row["candidate_ids"].index(row["positive_id"])) for row in fret().labels]
+    margin = sorted(min(s[:best] + s[best + 1 :]) / s[best] for s, best in scores)[len(scores) // 2]
+    built = fret(negative_margin=margin)
+    refused = [row for row in built.labels if row["set_aside"]]
+    assert refused
+    assert len(built.rows) == len(built.labels) - len(refused)
+    write_fret(built, passages, tmp_path)
+    assert len(read_labels(tmp_path)) == len(built.rows)
+    lines = [json.loads(x) for x in (tmp_path / "set_aside.jsonl").read_text().splitlines()]
+    assert [(line["seed_id"], line["query"]) for line in lines] == [(r["seed_id"], r["query"]) for r in refused]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"positive": "seed"},
+        {"positive": "ql", "negative": "random"},
+        {"relevance": "expected", "negative": "rank", "negative_rank": 3},
+        {"negative": "none"},
+        {"negative_margin": 0.4},
+    ],
+)
+def test_relabelling_gives_what_a_build_with_these_options_gives(fret, passages, tmp_path, options):
+    write_fret(fret(), passages, tmp_path)
+    assert relabel(tmp_path, passages, FRetRecipe(candidates=8, **options), 0) == fret(**options)
+
+
+def test_relabelling_an_older_folder_says_what_it_lacks(passages, tmp_path):
+    import datasets
+
+    (tmp_path / "labels").mkdir()
+    datasets.Dataset.from_list([{"query": "x"}]).to_parquet(tmp_path / "labels" / "train.parquet")
+    with pytest.raises(OutputError, match=r"lacks the columns candidate_ids, .*grades"):
+        relabel(tmp_path, passages, FRetRecipe(), 0)
+    with pytest.raises(OutputError, match="There are no labels at"):
+        relabel(tmp_path / "none", passages, FRetRecipe(), 0)

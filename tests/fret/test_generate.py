@@ -2,7 +2,7 @@ import pytest
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import ReplyError
-from gecko_hf.fret.generate import generate_queries, parse_reply
+from gecko_hf.fret.generate import draw_tasks, generate_queries, parse_reply
 
 
 @pytest.mark.parametrize("reply", ["Task: find it\nQuery: where?", "  task: find it\n\nquery:  where?  \n"])
@@ -27,15 +27,29 @@ class Scripted:
 
 def test_unusable_replies_are_set_aside_with_the_reason_and_the_rest_stays_in_order():
     seeds = [Passage(i, "", "text") for i in ("a", "bad", "c")]
-    queries, rejected = generate_queries(Scripted(), seeds, {"search result": 1.0}, seed=0)
+    queries, rejected = generate_queries(Scripted(), seeds, ["search result"] * 3)
     assert [(q.seed_id, q.query) for q in queries] == [("a", "about a"), ("c", "about c")]
     assert [r.seed_id for r in rejected] == ["bad"]
     assert "no idea" in rejected[0].reason
 
 
+TABLE = {"often": 3.0, "seldom": 1.0, "never": 0.0}
+
+
 def test_tasks_are_asked_for_by_their_weights():
-    seeds = [Passage(str(i), "", "text") for i in range(2000)]
-    queries, _ = generate_queries(Scripted(), seeds, {"often": 3.0, "seldom": 1.0, "never": 0.0}, seed=0)
-    share = sum(q.task == "often" for q in queries) / 2000
-    assert share == pytest.approx(0.75, abs=0.04)
-    assert {q.task for q in queries} == {"often", "seldom"}
+    asked = draw_tasks(TABLE, "table", 2000, seed=0)
+    assert asked.count("often") / 2000 == pytest.approx(0.75, abs=0.04)
+    assert set(asked) == {"often", "seldom"}
+
+
+def test_uniform_gives_every_task_of_the_table_the_same_weight():
+    asked = draw_tasks(TABLE, "uniform", 3000, seed=0)
+    assert all(asked.count(task) == pytest.approx(1000, rel=0.1) for task in TABLE)
+
+
+def test_original_asks_for_none_so_that_the_writer_names_the_task():
+    assert draw_tasks(TABLE, "original", 3, seed=0) == [None] * 3
+
+
+def test_more_seeds_leave_the_tasks_of_the_first_ones_as_they_are():
+    assert draw_tasks(TABLE, "table", 50, seed=4)[:20] == draw_tasks(TABLE, "table", 20, seed=4)

@@ -62,3 +62,14 @@ def test_a_cell_is_one_short_line_without_markup():
 def test_gains_are_points_over_the_base_at_the_same_width(summary):
     assert gain(summary, 32) == pytest.approx(7.5)
     assert gain(summary, 8) == pytest.approx(6.0)
+
+
+def test_the_data_set_card_counts_what_each_gate_set_aside_and_names_the_test_sets(summary, passages, tmp_path):
+    summary["fret"] |= {"set_aside": {"copied": 1200, "test query": 3}, "test_sets": ["SciFact", "exams"]}
+    paths = Paths(tmp_path)
+    paths.model.mkdir()
+    write_fret(FRet([ROW], [{"query_id": 0}], []), passages, paths.fret)
+    write_cards(summary, paths)
+    card = (paths.fret / "README.md").read_text()
+    assert "- Set aside, by gate: copied (1,200), test query (3)." in card
+    assert "no query and no positive repeats: SciFact, exams." in card

@@ -1,0 +1,79 @@
+"""Quality gates: what a written query must pass before candidates are judged for it. What fails is set aside with the reason.
+
+Gates look at one query and its seed (`check`), or at all queries in their order (`drop_duplicates`). The order of seeds
+decides which of two duplicates stays, so the same queries pass however the work was split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+from gecko_hf.corpus.passages import Passage
+from gecko_hf.fret.decontaminate import TestSets
+from gecko_hf.fret.generate import GeneratedQuery, Rejected
+from gecko_hf.fret.near import NearIndex
+from gecko_hf.fret.recipe import QualityRecipe
+from gecko_hf.text import STOP_WORDS, words
+
+COPIED_WORDS = 6  # ours: a shorter query, such as a name, may stand in its passage word for word
+# Thai, Japanese and Chinese put no space between words; two of their characters count as one (ours).
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
+
+
+def check(query: GeneratedQuery, seed: Passage, recipe: QualityRecipe, tests: TestSets | None) -> Rejected | None:
+    """Why a query fails, or None if it passes.
+
+    Args:
+        query: A written query.
+        seed: The passage that it was written for.
+        recipe: Which gates are on.
+        tests: Test sets that it must not overlap.
+    """
+    said = words(query.query)
+    if count(said) < recipe.min_words:
+        return Rejected(query.seed_id, f"short: it has fewer than {recipe.min_words} words", query.query)
+    if count([w for w in said if w not in STOP_WORDS]) < recipe.min_content_words:
+        return Rejected(query.seed_id, f"empty: fewer than {recipe.min_content_words} words have content", query.query)
+    if recipe.max_copied is not None and len(said) >= COPIED_WORDS:
+        share = longest_run(said, words(seed.text)) / len(said)
+        if share > recipe.max_copied:
+            reason = f"copied: {share:.0%} of it stands in its passage in one piece"
+            return Rejected(query.seed_id, reason, query.query)
+    if tests is not None and (match := tests.match(query.query)):
+        return Rejected(query.seed_id, f"test query: {match}", query.query)
+    return None
+
+
+def drop_duplicates(
+    queries: Iterable[GeneratedQuery], threshold: float | None
+) -> tuple[list[GeneratedQuery], list[Rejected]]:
+    """Keep the first of each group of queries that are (nearly) the same; None keeps all."""
+    if threshold is None:
+        return list(queries), []
+    index = NearIndex(threshold)
+    kept: list[GeneratedQuery] = []
+    dropped: list[Rejected] = []
+    for query in queries:
+        twin = index.find(query.query)
+        if twin is None:
+            index.add(query.seed_id, query.query)
+            kept.append(query)
+        else:
+            dropped.append(Rejected(query.seed_id, f"duplicate: of the query for {twin}", query.query))
+    return kept, dropped
+
+
+def count(tokens: Iterable[str]) -> int:
+    """How many words tokens stand for, in any script."""
+    total = 0
+    for token in tokens:
+        run = _UNSPACED.search(token)
+        total += (len(token) + 1) // 2 if run else 1
+    return total
+
+
+def longest_run(query: list[str], passage: list[str]) -> int:
+    """How many words of the query stand in the passage one after the other, at most."""
+    return SequenceMatcher(None, passage, query, autojunk=False).find_longest_match().size

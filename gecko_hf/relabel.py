@@ -1,0 +1,77 @@
+"""FRet again with other positives and negatives, from the scores that a finished run keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from gecko_hf.corpus.fingerprint import input_state
+from gecko_hf.errors import OutputError, RecipeError
+from gecko_hf.fret.recipe import LABEL_KEYS
+from gecko_hf.pipeline import counts_text, plan
+from gecko_hf.recipe import RECIPE_FILE, Recipe, load_recipe, load_run_recipe
+from gecko_hf.run_folder import Paths, open_run_folder, write_record
+from gecko_hf.stages.fret import fret_counts
+
+
+def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> None:
+    """Make a run's `default` and `labels` configs anew and write the choice into its recipe.
+
+    The run then counts as one of the changed recipe with its FRet done: `gecko-hf run` goes on with fine-tuning.
+
+    Args:
+        folder: A run folder.
+        overrides: `key=value` pairs of the `fret` block, among `LABEL_KEYS`; the prefix `fret.` may be left out.
+        console: Where to say what was made.
+
+    Raises:
+        RecipeError: If an override touches anything else.
+        OutputError: If the folder is no run, or its FRet is not done or not that of its recipe and input.
+    """
+    before = _recipe(folder)
+    after = changed(before, folder, overrides)
+    paths = Paths(folder)
+    step = next(s for s in plan(before, paths, input_state(before.corpus)) if s.stage.name == "fret")
+    if step.record is None:
+        raise OutputError(f"{folder} has no finished FRet of its recipe and input. Run `gecko-hf run` first.")
+    from gecko_hf.corpus.passages import read_corpus
+    from gecko_hf.fret.build import write_labels
+    from gecko_hf.fret.relabel import relabel
+
+    start = time.monotonic()
+    fret = relabel(paths.fret, read_corpus(paths.corpus), after.fret, after.seed)
+    # The record goes first: killed after this, the run folder asks for its FRet again instead of trusting half of it.
+    (paths.logs / "fret.json").unlink()
+    open_run_folder(after, redo=True)
+    write_labels(fret, paths.fret)
+    key = next(s.key for s in plan(after, paths, input_state(after.corpus)) if s.stage.name == "fret")
+    counts = fret_counts(fret)
+    write_record(paths, "fret", key, time.monotonic() - start, counts)
+    console.print(f"{paths.fret}: {counts_text(counts)}. No LLM call was made.", highlight=False)
+    console.print(
+        f"The recipe of {folder} has changed; `gecko-hf run {folder}` trains on the new rows.", highlight=False
+    )
+
+
+def changed(recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Recipe:
+    """A run's recipe with other label choices.
+
+    Raises:
+        RecipeError: If there are none, or one is not a label choice.
+    """
+    keys = [f"fret.{key}" for key in LABEL_KEYS]
+    full = [o if o.startswith("fret.") else f"fret.{o}" for o in overrides]
+    wrong = [o for o in full if o.partition("=")[0] not in keys]
+    if wrong or not full:
+        seen = f"{wrong[0]!r} is none of them" if wrong else "none is given"
+        raise RecipeError(f"relabel changes {', '.join(keys)}; {seen}. Example: {keys[1]}=random")
+    return load_recipe(folder, [*full, f"output={folder}"])
+
+
+def _recipe(folder: Path) -> Recipe:
+    if not (folder / RECIPE_FILE).is_file():
+        raise OutputError(f"{folder} is no run folder: it holds no {RECIPE_FILE}.")
+    return load_run_recipe(folder)

@@ -1,0 +1,74 @@
+"""Test sets in the forms in which people have them, and what counts as an overlap."""
+
+import json
+
+import datasets
+import pytest
+
+from gecko_hf.errors import RecipeError
+from gecko_hf.evaluation.score import retrieval_task
+from gecko_hf.evaluation.yardstick import YardstickQuery
+from gecko_hf.fret.decontaminate import TestSets, load_test_sets, task_texts
+from gecko_hf.fret.recipe import QualityRecipe
+
+TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("Before. Two, three four five six seven EIGHT nine ten eleven twelve thirteen fourteen!", "13 words in a row of Exam"),
+        ("two three four five six seven eight nine ten eleven twelve thirteen and", None),  # twelve in a row
+        ("a short question", "nearly identical to a text of Quiz"),
+        ("A short question?", "nearly identical to a text of Quiz"),
+        ("a short answer", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_thirteen_words_in_a_row_or_near_identity(text, match):
+    assert TestSets([("Exam", TEXT), ("Quiz", "a short question")]).match(text) == match
+
+
+def test_a_folder_gives_the_texts_of_its_jsonl_and_parquet_files(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"n": 1, "question": "where is it"}) + "\n")
+    datasets.Dataset.from_dict({"q": ["when was it"]}).to_parquet(tmp_path / "b.parquet")
+    tests = load_test_sets(QualityRecipe(test_sets=[str(tmp_path)]))
+    assert tests.match("where is it?") == tests.match("When was it") == f"nearly identical to a text of {tmp_path.name}"
+
+
+def test_a_beir_folder_gives_its_queries_and_its_relevant_documents(tmp_path):
+    (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "which query"}) + "\n")
+    documents = [
+        {"_id": "d1", "title": "", "text": "asked about"},
+        {"_id": "d2", "title": "", "text": "never asked about"},
+    ]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td1\t1\nq\td2\t0\n")
+    tests = load_test_sets(QualityRecipe(test_sets=[str(tmp_path)]))
+    assert [bool(tests.match(t)) for t in ("which query", "asked about", "never asked about")] == [True, True, False]
+
+
+def test_an_mteb_retrieval_task_gives_its_queries_and_its_relevant_documents(passages):
+    task = retrieval_task("Small", "x", passages, [YardstickQuery("q", "about ovens", [passages[0].id], "test")])
+    assert sorted(task_texts(task)) == sorted(["about ovens", passages[0].text])
+
+
+@pytest.mark.parametrize("subsets", [False, True])
+def test_another_mteb_task_gives_every_text_column_of_its_test_split(subsets):
+    split = datasets.DatasetDict(
+        {"test": datasets.Dataset.from_dict({"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})}
+    )
+    task = type("Task", (), {"eval_splits": ["test"], "dataset": {"en": split} if subsets else split})
+    assert list(task_texts(task)) == ["a", "b"]
+
+
+def test_no_test_sets_mean_no_check():
+    assert load_test_sets(QualityRecipe()) is None
+
+
+def test_a_folder_without_text_and_an_unknown_name_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="holds no"):
+        load_test_sets(QualityRecipe(test_sets=[str(tmp_path)]))
+    with pytest.raises(RecipeError, match="'SciFakt' is neither a folder nor a task of mteb"):
+        load_test_sets(QualityRecipe(test_sets=["SciFakt"]))
