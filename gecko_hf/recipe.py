@@ -22,7 +22,7 @@ from gecko_hf.fret.recipe import FRetRecipe
 from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.schema import apply_override, build, number
-from gecko_hf.training.recipe import FineTuneRecipe, StageRecipe
+from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -38,7 +38,7 @@ class Recipe:
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
     llm: LLMRecipe = field(default_factory=LLMRecipe)
     encoder: EncoderRecipe = field(default_factory=EncoderRecipe)
-    prefinetune: StageRecipe = field(default_factory=StageRecipe)
+    prefinetune: PrefinetuneRecipe = field(default_factory=PrefinetuneRecipe)
     fret: FRetRecipe = field(default_factory=FRetRecipe)
     finetune: FineTuneRecipe = field(default_factory=FineTuneRecipe)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)

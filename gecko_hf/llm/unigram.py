@@ -1,7 +1,8 @@
 """`unigram`: the embedded stand-in for an LLM. No download, deterministic, made of classic retrieval models.
 
 - P_QG: an extractive query. A sentence of the passage with a share of its words left out, as in the inverse cloze task
-  (Lee et al. 2019, 1906.00300) with word deletion (EDA; Wei & Zou 2019, 1901.11196).
+  (Lee et al. 2019, 1906.00300) with word deletion (EDA; Wei & Zou 2019, 1901.11196). The words that are left keep most of
+  the sentence's inverse document frequency (Sparck Jones 1972): without its rare words a query asks for nothing.
 - QL: the query likelihood of a unigram language model of the passage, smoothed with the collection by a Dirichlet prior
   (Zhai & Lafferty 2001, "A study of smoothing methods for language models applied to ad hoc information retrieval").
 - RC: BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework") as a share of the most that the query
@@ -29,6 +30,7 @@ from gecko_hf.prompts import SEARCH_RESULT
 from gecko_hf.text import STOP_WORDS, lead, words
 
 MIN_QUERY_WORDS = 3
+DRAWS = 20  # ours: choices of words that are tried for one that keeps enough; the best of them is taken
 BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
 GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
 
@@ -39,18 +41,29 @@ class UnigramAnnotator:
     Args:
         collection: (title, text) of every passage; their counts are the collection model.
         drop_words: Share of a source sentence's words that its query leaves out.
+        keep_content: Share of the sentence's summed inverse document frequency that its query should keep.
+        max_query_words: Longest query; longer sentences lose more of their words.
         lead_weight: How many times more than other words the opening sentence counts.
         seed: Seeds the choice of words, together with the passage's key.
     """
 
     id = "unigram"
-    revision = "1"
+    revision = "2"
     capabilities = frozenset(Capability)
 
     def __init__(
-        self, collection: Iterable[tuple[str, str]], *, drop_words: float = 0.33, lead_weight: int = 3, seed: int = 0
+        self,
+        collection: Iterable[tuple[str, str]],
+        *,
+        drop_words: float = 0.33,
+        keep_content: float = 0.7,
+        max_query_words: int = 16,
+        lead_weight: int = 3,
+        seed: int = 0,
     ) -> None:
         self.drop_words = drop_words
+        self.keep_content = keep_content
+        self.max_query_words = max_query_words
         self.lead_weight = lead_weight
         self.seed = seed
         self._stem = Stemmer.Stemmer("english").stemWords
@@ -71,6 +84,8 @@ class UnigramAnnotator:
         """What the scores and queries depend on."""
         return {
             "drop_words": self.drop_words,
+            "keep_content": self.keep_content,
+            "max_query_words": self.max_query_words,
             "lead_weight": self.lead_weight,
             "seed": self.seed,
             "dirichlet_mu": round(self._mean_length, 1),
@@ -98,13 +113,25 @@ class UnigramAnnotator:
     def _query(self, prompt: PassagePrompt) -> str:
         digest = hashlib.sha256(f"{self.seed}:{prompt.key}".encode()).digest()
         rng = random.Random(int.from_bytes(digest[:8]))  # not security: seeded sampling
-        source = lead(prompt.text)
-        if not source:
+        tokens = lead(prompt.text).split()
+        if not tokens:
             return ""
-        kept = [w for w in source.split() if rng.random() >= self.drop_words]
-        if len(kept) < MIN_QUERY_WORDS:
-            kept = [w for w in source.split() if w.lower() not in STOP_WORDS] or source.split()
-        return " ".join(kept)
+        content = [sum(map(self._idf, self._stem([w for w in words(t) if w not in STOP_WORDS]))) for t in tokens]
+        drop = max(self.drop_words, 1 - self.max_query_words / len(tokens))
+        kept = list(range(len(tokens)))[: self.max_query_words]
+        share = -1.0
+        for _ in range(DRAWS):
+            if share >= self.keep_content:
+                break
+            draw = [i for i in range(len(tokens)) if rng.random() >= drop]
+            drawn = sum(content[i] for i in draw) / (sum(content) or 1)
+            if MIN_QUERY_WORDS <= len(draw) <= self.max_query_words and drawn > share:
+                kept, share = draw, drawn
+        return " ".join(tokens[i] for i in kept)
+
+    def _idf(self, term: str) -> float:
+        df = self._documents[term]
+        return math.log(1 + (self._size - df + 0.5) / (df + 0.5))
 
     def _terms(self, text: str) -> list[str]:
         return list(self._stem([w for w in words(text) if w not in STOP_WORDS] or words(text)))
@@ -135,8 +162,7 @@ class UnigramAnnotator:
         norm = BM25_K1 * (1 - BM25_B + BM25_B * length / self._mean_length)
         score = bound = 0.0
         for term in self._terms(prompt.query):
-            df = self._documents[term]
-            idf = math.log(1 + (self._size - df + 0.5) / (df + 0.5))
+            idf = self._idf(term)
             score += idf * bag[term] * (BM25_K1 + 1) / (bag[term] + norm)
             bound += idf * (BM25_K1 + 1)
         return score / bound if bound else 0.0

@@ -62,6 +62,8 @@ class Run:
         return UnigramAnnotator(
             ((p.title, p.text) for p in self.passages),
             drop_words=self.recipe.llm.drop_words,
+            keep_content=self.recipe.llm.keep_content,
+            max_query_words=self.recipe.llm.max_query_words,
             lead_weight=self.recipe.llm.lead_weight,
             seed=self.recipe.seed,
         )

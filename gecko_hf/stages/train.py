@@ -17,7 +17,7 @@ def prefinetune_stage(run: Run) -> Counts:
 
     recipe = run.recipe.prefinetune
     model = run.base()
-    rows = lead_body_pairs(run.passages, run.held_out, recipe.rows, run.recipe.seed)
+    rows = lead_body_pairs(run.passages, run.held_out, recipe.rows, run.recipe.seed, recipe.max_lead_words)
     if recipe.rows:
         _train(run, model, rows, "prefinetune")
     save_encoder(model, run.paths.prefinetuned)

@@ -19,7 +19,9 @@ from gecko_hf.text import lead, sentences, without, words
 MIN_BODY_WORDS = 5
 
 
-def lead_body_pairs(passages: Sequence[Passage], exclude: set[str], count: int, seed: int) -> datasets.Dataset:
+def lead_body_pairs(
+    passages: Sequence[Passage], exclude: set[str], count: int, seed: int, max_lead_words: int = 64
+) -> datasets.Dataset:
     """Pre-finetuning pairs: what a passage begins by saying, and the rest of it (the paper's title-body pairs, section 3.1).
 
     Args:
@@ -27,6 +29,8 @@ def lead_body_pairs(passages: Sequence[Passage], exclude: set[str], count: int, 
         exclude: Ids that are kept for the yardstick.
         count: How many pairs to draw, at most.
         seed: Seeds the draw.
+        max_lead_words: Passages that open with a longer sentence give no pair (ours: queries are short, and one long
+            opening pads a whole batch of them).
     """
     order = list(range(len(passages)))
     random.Random(seed).shuffle(order)  # not security: seeded sampling
@@ -35,7 +39,8 @@ def lead_body_pairs(passages: Sequence[Passage], exclude: set[str], count: int, 
         passage = passages[row]
         opening = lead(passage.text)
         body = without(passage.text, opening) if opening else ""
-        if passage.id not in exclude and len(body.split()) >= MIN_BODY_WORDS:
+        fits = len(opening.split()) <= max_lead_words and len(body.split()) >= MIN_BODY_WORDS
+        if passage.id not in exclude and fits:
             pairs.append((format_query(SEARCH_RESULT, opening), format_document(body, passage.title)))
         if len(pairs) == count:
             break

@@ -21,6 +21,13 @@ class StageRecipe:
 
 
 @dataclass(frozen=True)
+class PrefinetuneRecipe(StageRecipe):
+    """Pre-finetuning on (lead, body) pairs."""
+
+    max_lead_words: int = number(64, low=4)  # passages that open with a longer sentence give no pair
+
+
+@dataclass(frozen=True)
 class FineTuneRecipe(StageRecipe):
     """Fine-tuning on FRet."""
 

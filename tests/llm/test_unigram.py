@@ -81,6 +81,25 @@ def test_queries_are_words_of_the_lead_in_order_and_repeatable(llm):
     assert UnigramAnnotator(TEXTS, seed=2).generate([passage]) != [reply]
 
 
+def test_a_query_keeps_the_words_that_say_something():
+    common = [("", "return the value of the thing")] * 20
+    passage = PassagePrompt("p", "", "Return the value of the Bessel function.")
+    texts = [*common, ("", passage.text)]
+    for seed in range(20):
+        (reply,) = UnigramAnnotator(texts, drop_words=0.5, seed=seed).generate([passage])
+        assert {"Bessel", "function."} <= set(reply.split())
+    careless = [
+        UnigramAnnotator(texts, drop_words=0.5, keep_content=0.0, seed=s).generate([passage])[0] for s in range(20)
+    ]
+    assert any("Bessel" not in reply for reply in careless)
+
+
+def test_a_long_sentence_gives_a_short_query(llm):
+    sentence = " ".join(f"word{i}" if i % 5 == 0 else "plain" for i in range(60)) + "."
+    (reply,) = llm.generate([PassagePrompt("p", "", sentence)])
+    assert 3 <= len(reply.split("Query: ")[1].split()) <= llm.max_query_words
+
+
 def test_the_order_and_company_of_prompts_do_not_matter(llm):
     both = [
         PassagePrompt("a", "", "Some people like apples very much indeed."),

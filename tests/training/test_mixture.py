@@ -25,6 +25,12 @@ def test_held_out_passages_and_those_without_a_body_give_no_pair():
     assert len(lead_body_pairs(passages, {"a"}, 10, seed=0)) == 0
 
 
+def test_a_passage_that_opens_with_too_long_a_sentence_gives_no_pair():
+    passage = Passage("a", "Bees", LONG)  # opens with seven words
+    assert len(lead_body_pairs([passage], set(), 10, seed=0, max_lead_words=7)) == 1
+    assert len(lead_body_pairs([passage], set(), 10, seed=0, max_lead_words=6)) == 0
+
+
 def test_fret_rows_have_exactly_the_training_columns():
     dataset = fret_rows([row()], cut_source=0.0, seed=0)
     assert dataset.column_names == ["anchor", "positive", "negative"]
