@@ -5,7 +5,9 @@
     ├── CorpusError            the text to learn from is missing, empty or too small
     ├── MissingExtraError      an optional package is not installed; carries its pip command
     ├── OutputError            the output folder cannot be written or belongs to another recipe
-    └── ReplyError             an LLM's reply could not be understood
+    ├── ReplyError             an LLM's reply could not be understood
+    ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
+    └── SubmissionError        results are not what the leaderboard takes
 
 The command line prints the message of a `GeckoError` and exits with 2; anything else is a bug and keeps its traceback.
 """
@@ -34,6 +36,14 @@ class OutputError(GeckoError):
 
 class ReplyError(GeckoError):
     """An LLM's reply does not have the fields that were asked for."""
+
+
+class EvaluationError(GeckoError):
+    """A model does not load, a task or its data cannot be read, or results are missing or do not fit together."""
+
+
+class SubmissionError(GeckoError):
+    """Results are not what the MTEB leaderboard or the Hub takes; every finding is named."""
 
 
 class MissingExtraError(GeckoError):

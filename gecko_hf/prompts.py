@@ -39,7 +39,26 @@ MTEB_TASK_TYPES: dict[str, TaskPrompt] = {
     "Classification": TaskPrompt(CLASSIFICATION, symmetric=True),
     "MultilabelClassification": TaskPrompt(CLASSIFICATION, symmetric=True),  # ours
     "Regression": TaskPrompt(CLASSIFICATION, symmetric=True),  # ours
+    "ZeroShotClassification": TaskPrompt(CLASSIFICATION, symmetric=True),  # ours
     "Clustering": TaskPrompt(SEARCH_RESULT, symmetric=True),
+}
+# Asymmetric in the paper, but mteb encodes both sides without saying which one it is and would find neither key.
+ASKED_WITHOUT_A_SIDE = frozenset({"Summarization"})
+
+# mteb task -> task name, where Table 9 of the paper names another one than the type's. CQADupstack is twelve tasks in mteb.
+CQADUPSTACK = "Android English Gaming Gis Mathematica Physics Programmers Stats Tex Unix Webmasters Wordpress".split()
+PAPER_TASKS: dict[str, TaskPrompt] = {
+    **{f"CQADupstack{forum}Retrieval": TaskPrompt(QUESTION_ANSWERING, symmetric=False) for forum in CQADUPSTACK},
+    **{
+        name: TaskPrompt(QUESTION_ANSWERING, symmetric=False)
+        for name in ("DBPedia", "FiQA2018", "MSMARCO", "NQ", "SCIDOCS", "Touche2020")
+    },
+    "NFCorpus": TaskPrompt(FACT_CHECKING, symmetric=False),
+    "SciFact": TaskPrompt(FACT_CHECKING, symmetric=False),
+    "ArguAna": TaskPrompt(SEMANTIC_SIMILARITY, symmetric=False),
+    "QuoraRetrieval": TaskPrompt(SEARCH_RESULT, symmetric=True),
+    "MindSmallReranking": TaskPrompt(SEMANTIC_SIMILARITY, symmetric=False),
+    "StackOverflowDupQuestions": TaskPrompt(SEARCH_RESULT, symmetric=False),
 }
 
 
@@ -66,14 +85,24 @@ def format_document(text: str, title: str = "") -> str:
 def model_prompts() -> dict[str, str]:
     """The `prompts` of a saved model: prompt name -> literal prefix.
 
-    `query` and `document` serve `encode_query` and `encode_document`; every mteb task type has its own key. Asymmetric
-    types have `-query` and `-document` keys and no bare one, since mteb would put a bare key before documents as well.
+    `query` and `document` serve `encode_query` and `encode_document`; every mteb task type that reads text has its own
+    key. Asymmetric types have `-query` and `-document` keys; a bare one only where mteb asks for no side.
     """
-    prompts = {"query": query_prefix(SEARCH_RESULT), "document": document_prefix()}
-    for name, (task, symmetric) in MTEB_TASK_TYPES.items():
-        if symmetric:
+    return {"query": query_prefix(SEARCH_RESULT), "document": document_prefix(), **_keys(MTEB_TASK_TYPES)}
+
+
+def paper_prompts() -> dict[str, str]:
+    """`model_prompts()` and a key for each task to which Table 9 of the paper gives another name than to its type."""
+    return model_prompts() | _keys(PAPER_TASKS)
+
+
+def _keys(table: dict[str, TaskPrompt]) -> dict[str, str]:
+    """The prompt names under which mteb looks for these tasks or types, with their prefixes."""
+    prompts = {}
+    for name, (task, symmetric) in table.items():
+        if symmetric or name in ASKED_WITHOUT_A_SIDE:
             prompts[name] = query_prefix(task)
-        else:
+        if not symmetric:
             prompts[f"{name}-query"] = query_prefix(task)
             prompts[f"{name}-document"] = document_prefix()
     return prompts

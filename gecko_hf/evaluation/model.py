@@ -1,0 +1,116 @@
+"""The model that is measured: opened from a Hub id at one commit, a folder or a package, with the name its results carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gecko_hf.errors import EvaluationError
+from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, resolve_base
+from gecko_hf.prompts import model_prompts, paper_prompts
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A loaded model.
+
+    Attributes:
+        model: The encoder, at its full width.
+        name: `organisation/name` as mteb files its results; `local/NAME` for what is not on the Hub.
+        revision: The Hub commit, or a hash of the weights for what is not on the Hub.
+        dtype: Of the weights.
+    """
+
+    model: SentenceTransformer
+    name: str
+    revision: str
+    dtype: str
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the results can be filed under a Hub id and a commit."""
+        return not self.name.startswith("local/")
+
+    @property
+    def width(self) -> int:
+        """Columns of a full vector."""
+        return self.model.get_embedding_dimension() or 0
+
+
+def open_model(
+    source: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str | None = None,
+    max_length: int | None = None,
+) -> OpenModel:
+    """Load a model and find out which one exactly it is.
+
+    Args:
+        source: Folder, Hub id, or `package:NAME` for weights in a Python package.
+        revision: Branch, tag or commit of a Hub id.
+        dtype: One of `DTYPES`.
+        device: As torch names it; the library's choice by default.
+        max_length: Tokens that are read of a text, prompt included; the model's own by default.
+
+    Raises:
+        EvaluationError: If nothing loads from there.
+        MissingExtraError: If the package of `package:NAME` is missing.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    local = source.startswith(PACKAGE) or Path(source).is_dir()
+    if revision and local:
+        raise EvaluationError(f"{source} is no Hub id, so it has no revision {revision}. Leave --revision out.")
+    try:
+        commit = None if local else hub_commit(source, revision)
+        model = SentenceTransformer(
+            resolve_base(source), revision=commit, device=device, model_kwargs={"dtype": dtype}
+        ).eval()
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"No sentence-transformers model loads from {source!r}: {error} "
+            "Give a folder, a Hub id such as sentence-transformers/all-MiniLM-L6-v2, or package:NAME."
+        ) from error
+    if max_length:
+        model.max_seq_length = max_length
+    return OpenModel(model, source if commit else local_name(source), commit or fingerprint(model)[:12], dtype)
+
+
+def hub_commit(repository: str, revision: str | None) -> str:
+    """The commit that a branch or tag of a Hub model names now (or named when it was last cached, when offline)."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=["*config*.json", "modules.json"])).name
+
+
+def local_name(source: str) -> str:
+    """The name of a model that is not on the Hub; the model of a run folder is called like the run."""
+    path = Path(source)
+    inside_run = path.name == "model" and not source.startswith(PACKAGE)
+    return f"local/{path.resolve().parent.name if inside_run else base_name(source)}"
+
+
+def is_gecko(model: SentenceTransformer) -> bool:
+    """Whether a model carries this package's prompt table."""
+    ours = model_prompts()
+    return all(model.prompts.get(name) == ours[name] for name in ("query", "document", "Retrieval-query"))
+
+
+def use_paper_prompts(model: SentenceTransformer) -> bool:
+    """Give a Gecko model the task names of the paper's Table 9; another model keeps its own prompts.
+
+    Returns:
+        Whether the model is one.
+    """
+    gecko = is_gecko(model)
+    if gecko:
+        model.prompts = dict(paper_prompts())
+    return gecko

@@ -1,0 +1,49 @@
+"""Which mteb tasks a command means."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import mteb
+from mteb.abstasks.abstask import AbsTask
+
+from gecko_hf.errors import EvaluationError
+from gecko_hf.evaluation.quiet import quiet
+
+PAPER_BENCHMARK = "MTEB(eng, v1)"  # the 56 tasks that the paper reports
+T = TypeVar("T")
+
+
+def mteb_tasks(names: Sequence[str]) -> list[AbsTask]:
+    """The mteb tasks of these names, in this order.
+
+    Raises:
+        EvaluationError: If mteb knows no task of a name; the nearest one is named.
+    """
+    return [_find(mteb.get_task, "task", name) for name in names]
+
+
+def benchmark_tasks(name: str) -> list[AbsTask]:
+    """The tasks of an mteb benchmark.
+
+    Raises:
+        EvaluationError: If mteb knows no benchmark of the name; the nearest one is named.
+    """
+    return list(_find(mteb.get_benchmark, "benchmark", name).tasks)
+
+
+def paper_tasks() -> list[AbsTask]:
+    """The 56 tasks of the paper's Table 8."""
+    return benchmark_tasks(PAPER_BENCHMARK)
+
+
+def _find(get: Callable[[str], T], kind: str, name: str) -> T:
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return get(name)
+        except KeyError as error:
+            message = str(error.args[0]).removeprefix("KeyError: ")  # names the nearest one
+            raise EvaluationError(f"mteb {mteb.__version__} knows no {kind} of this name: {message}") from error
