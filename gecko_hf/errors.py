@@ -2,6 +2,7 @@
 
     GeckoError                 says what was seen, what was expected, and what to do
     ├── RecipeError            a recipe key or value is wrong
+    ├── InputError             a text, task or prompt that a model was given cannot be encoded
     ├── CorpusError            the text to learn from is missing, empty or too small
     ├── MissingExtraError      an optional package is not installed; carries its pip command
     ├── OutputError            the output folder cannot be written or belongs to another recipe
@@ -24,6 +25,10 @@ class GeckoError(Exception):
 
 class RecipeError(GeckoError):
     """A recipe has an unknown key, a value of the wrong type, or a value out of range."""
+
+
+class InputError(GeckoError):
+    """A text, task or prompt that a model was given cannot be encoded."""
 
 
 class CorpusError(GeckoError):

@@ -36,28 +36,51 @@ def resolve_base(base: str) -> str:
     return base
 
 
-def load_encoder(base: str, max_seq_length: int) -> SentenceTransformer:
+def load_encoder(
+    base: str,
+    max_seq_length: int,
+    *,
+    dim: int | None = None,
+    attention: str | None = None,
+    revision: str | None = None,
+) -> SentenceTransformer:
     """Load an encoder with float32 weights, whatever dtype its checkpoint has.
 
-    Training in a checkpoint's bfloat16 would lose small updates; lower precision comes by autocast instead.
+    Training in a checkpoint's bfloat16 would lose small updates; lower precision comes by autocast instead. A
+    sentence-transformers model keeps its modules; a bare transformers checkpoint gets them (`build_encoder`).
 
     Args:
         base: Folder, Hub id, or `package:NAME`.
         max_seq_length: Tokens that are read of a text, prompt included.
+        dim: Width of the vectors, for a bare checkpoint that needs another than its own.
+        attention: Implementation of attention; the library's choice by default.
+        revision: Commit of a Hub id.
 
     Raises:
-        RecipeError: If nothing loads under that name.
+        RecipeError: If nothing loads under that name, or it cannot have this width.
         MissingExtraError: If the package of a `package:` base is missing.
     """
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import is_sentence_transformer_model
 
+    from gecko_hf.model.build import build_encoder
+
+    name = resolve_base(base)
     try:
-        model = SentenceTransformer(resolve_base(base), model_kwargs={"dtype": "float32"})
+        if not is_sentence_transformer_model(name, revision=revision):
+            return build_encoder(name, dim, max_seq_length=max_seq_length, attention=attention, revision=revision)
+        options = {"dtype": "float32"} | ({} if attention is None else {"attn_implementation": attention})
+        model = SentenceTransformer(name, revision=revision, model_kwargs=options)
     except (OSError, ValueError) as error:
         raise RecipeError(
-            f"encoder.base is {base!r}, and no sentence-transformers model loads from there: {error} "
-            "Give a folder, a Hub id such as sentence-transformers/all-MiniLM-L6-v2, or package:NAME."
+            f"encoder.base is {base!r}, and no encoder loads from there: {error} "
+            "Give a folder, a Hub id such as jhu-clsp/ettin-encoder-150m, or package:NAME."
         ) from error
+    if dim not in (None, model.get_embedding_dimension()):
+        raise RecipeError(
+            f"encoder.dim is {dim}, but {base!r} is a finished sentence-transformers model of width "
+            f"{model.get_embedding_dimension()}. Leave encoder.dim out, and name narrower widths in encoder.dims."
+        )
     model.max_seq_length = max_seq_length
     return model
 

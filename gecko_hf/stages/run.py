@@ -45,8 +45,15 @@ class Run:
         """The untouched base encoder."""
         from gecko_hf.model.encoder import check_dims, load_encoder
 
-        model = load_encoder(self.recipe.encoder.base, self.recipe.encoder.max_seq_length)
-        check_dims(model, self.recipe.encoder.dims)
+        encoder = self.recipe.encoder
+        model = load_encoder(
+            encoder.base,
+            encoder.max_seq_length,
+            dim=encoder.dim,
+            attention=None if encoder.attention == "auto" else encoder.attention,
+            revision=encoder.revision,
+        )
+        check_dims(model, encoder.dims)
         return model
 
     def store(self, model: SentenceTransformer) -> VectorStore:

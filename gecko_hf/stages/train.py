@@ -41,8 +41,11 @@ def finetune_stage(run: Run) -> Counts:
 
 
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
+    from gecko_hf.model.lora import add_lora, merge_lora
     from gecko_hf.training.stage import precision_of, remove_checkpoints, train_stage, write_curve
 
+    if run.recipe.encoder.lora.rank:
+        add_lora(model, run.recipe.encoder.lora)
     checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
     with run.view.task("training") as report:
         curve = train_stage(
@@ -54,6 +57,8 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
             seed=run.recipe.seed,
             folder=checkpoints,
             report=report,
+            say=run.view.say,
         )
+    merge_lora(model)
     write_curve(curve, run.paths.logs / f"{stage}_curve.json")
     remove_checkpoints(checkpoints)

@@ -6,29 +6,41 @@
 In-batch positives of all rows, all other queries ("same tower"; Moiseev et al. 2023), and only the row's *own* hard
 negative. sentence-transformers' MultipleNegativesRankingLoss is the same without hard negatives; with them it puts every
 row's into every denominator. Eq. (2), the pre-finetuning loss, is this class without negatives and `same_tower=False`.
+
+What later work does differently is an option (`LossOptions`), each off by default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-from sentence_transformers.util import all_gather_with_grad, get_rank, pairwise_cos_sim
+from sentence_transformers.util import all_gather, all_gather_with_grad, get_rank, pairwise_cos_sim
 from torch import Tensor
 
+from gecko_hf.training.candidates import Batch, Block, mask_duplicates, mask_false_negatives, text_ids
+from gecko_hf.training.options import LossOptions
+from gecko_hf.training.regularisers import Regulariser, distillation, spread_out
 
-class GeckoLoss(MultipleNegativesRankingLoss):
-    """Eq. (3). Inputs: (query, positive) or (query, positive, negative, ...) columns; no labels.
+
+class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
+    """Eq. (3). Inputs: (query, positive) or (query, positive, negative, ...) columns; labels only for distillation.
 
     Args:
         model: The model that is trained.
         temperature: t. The paper gives none; 0.05 is sentence-transformers' default scale of 20.
         same_tower: Whether other queries of the batch are negatives too.
+        in_batch: Whether other rows' texts are negatives at all; without, a row competes with its own negatives alone.
         gather_across_devices: Whether positives and queries of other devices count as in-batch.
+        mini_batch_size: Texts that are embedded at once. With it gradients are cached (GradCache, Gao et al. 2021), so
+            that memory does not grow with the batch; the values are the same.
+        options: What later work does differently.
     """
 
     def __init__(
@@ -37,7 +49,10 @@ class GeckoLoss(MultipleNegativesRankingLoss):
         temperature: float = 0.05,
         *,
         same_tower: bool = True,
+        in_batch: bool = True,
         gather_across_devices: bool = False,
+        mini_batch_size: int | None = None,
+        options: LossOptions | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -45,43 +60,119 @@ class GeckoLoss(MultipleNegativesRankingLoss):
             gather_across_devices=gather_across_devices,
             directions=("query_to_doc", "query_to_query") if same_tower else ("query_to_doc",),
         )
-        self.same_tower = same_tower
+        self.same_tower = same_tower and in_batch
+        self.in_batch = in_batch
+        self.options = options or LossOptions()
+        self.uses_gradient_cache = mini_batch_size is not None
+        self.mini_batch_size = mini_batch_size or 0
+        self._ids: list[Tensor] | None = None
+        self._regularisers: list[Regulariser] = []
+        if self.options.spread_out:
+            self._regularisers.append(spread_out(model, self.options.spread_out))
+        if self.options.distillation:
+            self._regularisers.append(distillation(model, self.options.distillation, temperature))
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Embed each column by itself: queries are short, and one merged forward would pad them to passage length."""
-        with column_merging_disabled():
-            loss: Tensor = super().forward(sentence_features, labels)
-        return loss
+        features = list(sentence_features)
+        if self.options.duplicate_mask:
+            # Equal texts have equal token ids; their embeddings differ under dropout.
+            self._ids = [text_ids(f) for f in features]
+        try:
+            if self.uses_gradient_cache:
+                return self.forward_cached(features, labels)
+            with column_merging_disabled():
+                return super().forward(features, labels)
+        finally:
+            self._ids = None
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
         """The loss of embedded columns.
 
         Args:
             embeddings: Queries, positives, and any number of negatives; each of shape (batch, width).
-            labels: Not used.
+            labels: A teacher's scores of the positive and the negatives, for distillation: (batch, 1 + negatives).
         """
+        batch = self._batch(embeddings)
+        loss = self._rows(batch, 0, len(batch.columns[0]))
+        for regulariser in self._regularisers:
+            loss = loss + regulariser(batch.columns, labels)
+        return loss
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """The same for embeddings in mini-batches, with scores of `mini_batch_size` rows alive at a time."""
+        batch = self._batch([torch.cat(column) for column in reps])
+        size = len(batch.columns[0])
+        total = batch.columns[0].new_zeros(())
+        for begin in range(0, size, self.mini_batch_size):
+            end = min(begin + self.mini_batch_size, size)
+            part = self._rows(batch, begin, end) * ((end - begin) / size)
+            total = total + _done(part, with_backward)
+        for regulariser in self._regularisers:
+            total = total + _done(regulariser(batch.columns, labels), with_backward)
+        return total
+
+    def _batch(self, embeddings: list[Tensor]) -> Batch:
+        """The columns of this device, and those of all devices that its queries are compared with."""
+        if len(embeddings) < 2:
+            raise ValueError(f"The loss needs a query and a positive column; {len(embeddings)} came.")
         # The softmax is taken in float32 (float64 stays): bfloat16 keeps 3 digits, and 1/t multiplies what it lost.
-        queries, positives, *negatives = [e.float() if e.dtype != torch.float64 else e for e in embeddings]
-        all_queries, all_positives, offset = queries, positives, 0
-        if self.gather_across_devices:
-            all_queries, all_positives = all_gather_with_grad(queries), all_gather_with_grad(positives)
-            offset = get_rank() * len(queries)
-        own = torch.arange(len(queries), device=queries.device)
-        scores = [self.similarity_fct(queries, all_positives)]
+        columns = [e.float() if e.dtype != torch.float64 else e for e in embeddings]
+        if not self.gather_across_devices:
+            return Batch(columns, columns, self._ids, self._ids, 0)
+        shared = len(columns) if self.options.hard_negatives == "all" else 2  # only what other rows are compared with
+        everywhere = [all_gather_with_grad(c) for c in columns[:shared]]
+        all_ids = [all_gather(i) for i in self._ids] if self._ids else None
+        return Batch(columns, everywhere, self._ids, all_ids, get_rank() * len(columns[0]))
+
+    def _rows(self, batch: Batch, begin: int, end: int) -> Tensor:
+        """The mean loss of some of this device's rows."""
+        blocks = self._blocks(batch, begin, end)
+        if self.options.false_negative_margin is not None:
+            blocks = mask_false_negatives(blocks, self.options.false_negative_margin)
+        if self.options.duplicate_mask:
+            blocks = mask_duplicates(blocks, batch, begin, end)
+        logits = torch.cat([b.scores for b in blocks], dim=1) * self.scale
+        if self.options.hardness:
+            logits = logits + torch.cat([b.hardness(self.options.hardness) for b in blocks], dim=1)
+        target = blocks[0].own  # the positive's column: the first block holds it
+        if target is None:
+            target = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+        return torch.nn.functional.cross_entropy(logits, target)
+
+    def _blocks(self, batch: Batch, begin: int, end: int) -> list[Block]:
+        """What the rows are compared with; the first block holds their positives."""
+        queries, *documents = [c[begin:end] for c in batch.columns]
+        columns = enumerate(documents, start=1)
+        if not self.in_batch:
+            return [_own_block(i, queries, d) for i, d in columns]
+        row = torch.arange(len(queries), device=queries.device)
+        here = row + begin + batch.offset
+        blocks = [Block(1, self.similarity_fct(queries, batch.everywhere[1]), here)]
         if self.same_tower:
-            others = self.similarity_fct(queries, all_queries)
-            scores.append(others.index_put((own, own + offset), others.new_tensor(-torch.inf)))
-        scores.extend(pairwise_cos_sim(queries, n).unsqueeze(1) for n in negatives)
-        logits = torch.cat(scores, dim=1) * self.scale
-        return torch.nn.functional.cross_entropy(logits, own + offset)
+            others = self.similarity_fct(queries, batch.everywhere[0])
+            blocks.append(Block(0, others.index_put((row, here), others.new_tensor(-torch.inf)), here))
+        if self.options.hard_negatives == "own":
+            return blocks + [_own_block(i, queries, d) for i, d in columns if i > 1]
+        return blocks + [
+            Block(i, self.similarity_fct(queries, n), here) for i, n in enumerate(batch.everywhere[2:], start=2)
+        ]
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model card shows."""
-        return {
+        """What the model card shows: the loss, and the options that are on."""
+        config = {
             "temperature": self.temperature,
             "same_tower": self.same_tower,
             "gather_across_devices": self.gather_across_devices,
         }
+        if not self.in_batch:
+            config["in_batch"] = False
+        if self.uses_gradient_cache:
+            config["mini_batch_size"] = self.mini_batch_size
+        default = asdict(LossOptions())
+        return config | {name: value for name, value in asdict(self.options).items() if value != default[name]}
 
     @property
     def citation(self) -> str:
@@ -96,3 +187,15 @@ class GeckoLoss(MultipleNegativesRankingLoss):
     primaryClass={cs.CL}
 }
 """
+
+
+def _own_block(column: int, queries: Tensor, documents: Tensor) -> Block:
+    return Block(column, pairwise_cos_sim(queries, documents).unsqueeze(1), None)
+
+
+def _done(part: Tensor, with_backward: bool) -> Tensor:
+    """Send a part's gradients back at once, so that its graph does not outlive it."""
+    if not with_backward:
+        return part
+    part.backward()  # type: ignore[no-untyped-call]
+    return part.detach()

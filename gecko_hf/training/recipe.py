@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gecko_hf.schema import number
+from gecko_hf.training.options import LossOptions
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class StageRecipe:
     temperature: float = number(0.05, low=1e-4, high=10.0)
     warmup_ratio: float = number(0.1, low=0.0, high=1.0)
     same_tower: bool = True
+    mini_batch_size: int | None = None  # texts that are embedded at once (GradCache); None embeds a batch whole
+    gather_across_devices: bool = True  # whether texts of other processes are negatives too
+    loss: LossOptions = field(default_factory=LossOptions)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.training.loss import GeckoLoss
+from gecko_hf.training.negatives import count_negatives
 from gecko_hf.training.recipe import StageRecipe
 
 Report = Callable[[int, int | None], None]
@@ -44,6 +45,7 @@ def train_stage(
     seed: int,
     folder: Path,
     report: Report | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train a model in place.
 
@@ -56,12 +58,14 @@ def train_stage(
         seed: Seeds batches and dropout.
         folder: Checkpoints of this stage; an interrupted stage goes on from the last one, a finished one removes it.
         report: Called with (steps done, steps).
+        say: Called with one line that says how many negatives a query sees.
 
     Returns:
         The loss curve: `step`, `loss`, `learning_rate` a row.
 
     Raises:
-        RecipeError: If there are fewer rows than two batches need, or the columns are not training columns.
+        RecipeError: If the rows do not fill one batch, or a query would see no negatives.
+        ValueError: If the columns are not training columns.
     """
     if set(rows.column_names) not in TRAINING_COLUMNS:
         raise ValueError(f"The columns are {rows.column_names}; only anchor, positive and negative can be trained on.")
@@ -70,10 +74,21 @@ def train_stage(
             f"{len(rows)} training rows do not fill one batch of {recipe.batch_size}. "
             "Lower the batch_size of the stage, or give more text."
         )
-    loss = GeckoLoss(model, recipe.temperature, same_tower=recipe.same_tower)
+    arguments = _arguments(recipe, precision, seed, folder)
+    loss = GeckoLoss(
+        model,
+        recipe.temperature,
+        same_tower=recipe.same_tower,
+        gather_across_devices=recipe.gather_across_devices and arguments.world_size > 1,
+        mini_batch_size=recipe.mini_batch_size,
+        options=recipe.loss,
+    )
+    negatives = count_negatives(loss, recipe.batch_size, len(rows.column_names) - 2, arguments.world_size)
+    if say:
+        say(f"  {negatives}")
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=_arguments(recipe, precision, seed, folder),
+        args=arguments,
         train_dataset=rows,
         loss=MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True)),
         callbacks=[_Progress(report)] if report else None,

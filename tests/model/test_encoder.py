@@ -84,7 +84,7 @@ def test_a_missing_package_names_the_pip_command():
 
 
 def test_a_base_that_does_not_load_says_what_to_give(tmp_path):
-    with pytest.raises(RecipeError, match="no sentence-transformers model loads from there"):
+    with pytest.raises(RecipeError, match="no encoder loads from there"):
         load_encoder(str(tmp_path / "nothing"), 48)
 
 
