@@ -120,6 +120,13 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
     Raises:
         GeckoError: For anything that the user can mend; nothing is lost, the same command goes on.
     """
+    from gecko_hf.training.arguments import processes
+
+    if processes() > 1:
+        raise OutputError(
+            f"{processes()} processes run the whole recipe at once. Under accelerate launch run one training stage: "
+            "accelerate launch -m gecko_hf finetune RECIPE"
+        )
     check_requirements(recipe)
     inputs = input_state(recipe.corpus)
     paths = open_run_folder(recipe, redo=redo)
@@ -148,6 +155,54 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
     return paths.root
 
 
+def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False) -> Path:
+    """Run one training stage; the same call in every process of `accelerate launch`.
+
+    Args:
+        recipe: What to run.
+        name: `prefinetune` or `finetune`.
+        console: Where the first process shows progress.
+        redo: Whether the run folder may hold an older version of the recipe.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        OutputError: If a stage that this one reads from is not done.
+        GeckoError: For anything else that the user can mend.
+    """
+    from accelerate import PartialState
+
+    from gecko_hf.training.arguments import is_main
+
+    check_requirements(recipe)
+    with PartialState().main_process_first():
+        paths = open_run_folder(recipe, redo=redo)
+        steps = {step.stage.name: step for step in plan(recipe, paths, input_state(recipe.corpus))}
+    step = steps[name]
+    if step.record:
+        console.print(f"Nothing to do: {name} of {paths.root} is done.")
+        return paths.root
+    for before in needs(recipe, name):
+        if not steps[before].record:
+            raise OutputError(
+                f"{name} reads what {before} writes, and {before} of {paths.root} is not done. Run it first."
+            )
+    job = Run(recipe, paths, View(console))
+    with job.view.live():
+        _do(job, step, record=is_main())
+    return paths.root
+
+
+def needs(recipe: Recipe, name: str) -> list[str]:
+    """The stages whose results a training stage of this recipe reads: a mixture of other sources reads no corpus."""
+    if name == "prefinetune":
+        return [] if recipe.prefinetune.mixture and not recipe.prefinetune.evaluate_every else ["corpus"]
+    mixture = recipe.finetune.mixture
+    own = not mixture or any(entry.is_own_fret for entry in mixture.values())
+    return ["prefinetune", *(["corpus", "fret"] if own or recipe.finetune.evaluate_every else [])]
+
+
 def check_requirements(recipe: Recipe) -> None:
     """Refuse what is missing before any work: packages of the corpus, the base encoder's package."""
     from gecko_hf.errors import require
@@ -159,17 +214,17 @@ def check_requirements(recipe: Recipe) -> None:
             require(package, "quickstart")
 
 
-def _do(job: Run, step: Step) -> Step:
+def _do(job: Run, step: Step, *, record: bool = True) -> Step:
     """Run one stage and mark it as done."""
     start = time.monotonic()
     job.key = step.key
     job.view.say(f"[bold]{step.stage.name}[/bold]: {step.stage.says}")
     counts = step.stage.run(job)
     seconds = time.monotonic() - start
-    write_record(job.paths, step.stage.name, step.key, seconds, counts)
+    if record:
+        write_record(job.paths, step.stage.name, step.key, seconds, counts)
     job.view.say(f"  done in {seconds:.0f} s: {counts_text(counts)}")
-    record = read_record(job.paths, step.stage.name)
-    return Step(step.stage, step.key, record)
+    return Step(step.stage, step.key, read_record(job.paths, step.stage.name))
 
 
 def counts_text(counts: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from gecko_hf.fret.recipe import FRetRecipe
 from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.schema import apply_override, build, number
+from gecko_hf.training.mixture_recipe import check_mixture
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -58,6 +59,16 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     file = Path(path)
     if file.is_dir():
         file = file / RECIPE_FILE
+    tree = _read(file)
+    for override in overrides:
+        apply_override(tree, override)
+    recipe = build(Recipe, tree, where=str(file))
+    _check(recipe, str(file))
+    return recipe
+
+
+def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tree of a recipe file; `extends: PATH` puts it over another recipe, whose place is told from the file's own."""
     if not file.is_file():
         raise RecipeError(f"There is no recipe at {file}. Give a YAML file or a folder that holds a {RECIPE_FILE}.")
     try:
@@ -67,12 +78,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(tree, dict):
         raise RecipeError(f"{file} holds a {type(tree).__name__}; a recipe is a mapping of keys to values.")
     if {"recipe", "environment"} <= tree.keys():  # what a run wrote into its folder
-        tree = tree["recipe"]
-    for override in overrides:
-        apply_override(tree, override)
-    recipe = build(Recipe, tree, where=str(file))
-    _check(recipe, str(file))
-    return recipe
+        return dict(tree["recipe"])
+    below = tree.pop("extends", None)
+    if below is None:
+        return tree
+    if file.resolve() in above:
+        raise RecipeError(f"{file} extends itself. Name another recipe, or leave extends out.")
+    return _over(_read(file.parent / str(below), (*above, file.resolve())), tree)
+
+
+def _over(below: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """One tree over another: blocks are joined, other values replaced."""
+    joined = dict(below)
+    for key, value in tree.items():
+        both = isinstance(value, dict) and isinstance(joined.get(key), dict)
+        joined[key] = _over(joined[key], value) if both else value
+    return joined
 
 
 def load_run_recipe(folder: Path) -> Recipe:
@@ -113,3 +134,5 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     if not recipe.encoder.dims or min(recipe.encoder.dims) < 1:
         raise RecipeError(f"{where}: encoder.dims is {recipe.encoder.dims}; name at least one positive width.")
+    check_mixture(recipe.prefinetune.mixture, f"{where}: prefinetune.mixture")
+    check_mixture(recipe.finetune.mixture, f"{where}: finetune.mixture")

@@ -63,18 +63,23 @@ def build(cls: type[T], tree: dict[str, Any], *, where: str, prefix: str = "") -
             near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
             hint = f"Did you mean {prefix}{near[0]!s}?" if near else f"Known keys here: {', '.join(fields)}."
             raise RecipeError(f"{where}: unknown key {name!r}. {hint}")
-        if dataclasses.is_dataclass(hints[key]):
-            if not isinstance(value, dict):
-                raise RecipeError(f"{where}: {name} is {value!r}; it needs keys under it, for example {name}: {{...}}.")
-            values[key] = build(cast(type, hints[key]), value, where=where, prefix=f"{name}.")
-        else:
-            values[key] = _value(value, hints[key], fields[key].metadata, f"{where}: {name}")
+        values[key] = _value(value, hints[key], fields[key].metadata, f"{where}: {name}")
     return cls(**values)
+
+
+def _block(value: Any, cls: type, name: str) -> Any:
+    """A mapping as a dataclass of its own; `name` is `where: dotted.path`."""
+    where, _, path = name.rpartition(": ")
+    if not isinstance(value, dict):
+        raise RecipeError(f"{name} is {value!r}; it needs keys under it, for example {path}: {{...}}.")
+    return build(cls, value, where=where, prefix=f"{path}.")
 
 
 def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
     """Check one value against its declared type and bounds."""
     options = get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _block(value, cast(type, hint), name)
     if get_origin(hint) is Literal:
         if value not in options:
             raise RecipeError(f"{name} is {value!r}; it must be one of {', '.join(map(str, options))}.")
@@ -98,8 +103,12 @@ def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
     expected = get_origin(hint) or hint
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise RecipeError(f"{name} is {value!r} ({type(value).__name__}); it must be a {expected.__name__}.")
+    _check_range(value, bounds, name)
+    return value
+
+
+def _check_range(value: Any, bounds: Mapping[str, Any], name: str) -> None:
     low, high = bounds.get("low"), bounds.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
         span = f"at least {low}" if high is None else f"between {low} and {high}"
         raise RecipeError(f"{name} is {value}; it must be {span}.")
-    return value

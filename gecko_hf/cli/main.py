@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gecko_hf.cli import doctor, fret, run, search  # noqa: F401  (each registers its command)
+from gecko_hf.cli import benchmark, doctor, fret, run, search, train  # noqa: F401  (each registers its command)
 from gecko_hf.cli.app import app, errors
 from gecko_hf.errors import GeckoError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,3 +34,15 @@ def merge_into(model: SentenceTransformer, other: SentenceTransformer, share: fl
         for name, tensor in own.items():
             if tensor.is_floating_point():
                 tensor.lerp_(others[name].to(tensor), share)
+
+
+def average_with(model: SentenceTransformer, others: Iterable[SentenceTransformer]) -> None:
+    """Move a model's weights in place to the mean of its own and those of others: the last checkpoints of a stage, say.
+
+    A mean over the end of training often does better than its last step (Izmailov et al. 2018, arXiv 1803.05407).
+
+    Raises:
+        ValueError: If one has another architecture.
+    """
+    for count, other in enumerate(others, start=2):
+        merge_into(model, other, 1 / count)

@@ -50,7 +50,7 @@ def encode_seconds(texts: Sequence[str], limit: int, parameters: int, speed: Spe
 
 def train_seconds(rows: int, passages: int, recipe: Recipe, parameters: int, speed: Speed) -> float:
     """Training on rows of one query and `passages` passages: 6 operations a parameter and token."""
-    from gecko_hf.training.stage import precision_of
+    from gecko_hf.training.arguments import precision_of
 
     rate = speed.bfloat16 if precision_of(recipe.precision) == "bfloat16" else speed.float32
     tokens = rows * (min(QUERY_TOKENS, recipe.encoder.max_seq_length) + passages * recipe.encoder.max_seq_length)

@@ -1,49 +1,100 @@
-"""Corpus and FRet to a model: the two training stages."""
+"""Corpus and FRet, or a mixture of data sets, to a model: the two training stages.
+
+Under `accelerate launch` every process runs these; the first one writes.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gecko_hf.run_folder import write_json
 from gecko_hf.stages.run import Counts, Run
+from gecko_hf.training.recipe import StageRecipe
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from gecko_hf.training.data import TrainingSet
+
 
 def prefinetune_stage(run: Run) -> Counts:
-    """Train the base on (lead, body) pairs of the corpus."""
-    from gecko_hf.model.encoder import save_encoder
+    """Train the base on pairs: (lead, body) pairs of the corpus, or a mixture."""
     from gecko_hf.training.mixture import lead_body_pairs
 
     recipe = run.recipe.prefinetune
     model = run.base()
-    rows = lead_body_pairs(run.passages, run.held_out, recipe.rows, run.recipe.seed, recipe.max_lead_words)
-    if recipe.rows:
+    rows: Any
+    if recipe.mixture:
+        rows = training_sets(run, "prefinetune")
+    else:
+        rows = lead_body_pairs(run.passages, run.held_out, recipe.rows, run.recipe.seed, recipe.max_lead_words)
+    if recipe.mixture or recipe.rows:
         _train(run, model, rows, "prefinetune")
-    save_encoder(model, run.paths.prefinetuned)
-    return {"rows": len(rows)}
+    _save(run, model, run.paths.prefinetuned)
+    return _count(rows)
 
 
 def finetune_stage(run: Run) -> Counts:
-    """Train the pre-finetuned encoder on FRet."""
+    """Train the pre-finetuned encoder on FRet, or on a mixture."""
     from gecko_hf.fret.build import read_rows
-    from gecko_hf.model.encoder import load_encoder, save_encoder
+    from gecko_hf.model.encoder import load_encoder
     from gecko_hf.model.merge import merge_into
     from gecko_hf.training.mixture import fret_rows
 
     recipe = run.recipe.finetune
     model = load_encoder(str(run.paths.prefinetuned), run.recipe.encoder.max_seq_length)
-    rows = fret_rows(read_rows(run.paths.fret)[: recipe.rows], recipe.cut_source, run.recipe.seed)
+    rows: Any
+    if recipe.mixture:
+        rows = training_sets(run, "finetune")
+    else:
+        rows = fret_rows(read_rows(run.paths.fret)[: recipe.rows], recipe.cut_source, run.recipe.seed)
     _train(run, model, rows, "finetune")
     merge_into(model, run.base(), recipe.merge_base)
-    save_encoder(model, run.paths.model)
-    return {"rows": len(rows)}
+    _save(run, model, run.paths.model)
+    return _count(rows)
+
+
+def training_sets(run: Run, stage: str) -> list[TrainingSet]:
+    """The data sets of a stage's mixture, read by the first process and then by the others from what it wrote."""
+    from accelerate import PartialState
+
+    from gecko_hf.training.arguments import is_main
+    from gecko_hf.training.data import build_set
+
+    recipe: StageRecipe = getattr(run.recipe, stage)
+    mixture = recipe.mixture
+    if run.recipe.fret.negative == "none":  # the run's own FRet has no negatives then
+        mixture = {n: replace(e, hard_negatives=0) if e.is_own_fret else e for n, e in mixture.items()}
+    own = str(run.paths.fret / "default" / "train.parquet")
+    sets = []
+    with PartialState().main_process_first():
+        for name, entry in mixture.items():
+            with run.view.task(f"reading {name}") as report:
+                sets.append(build_set(name, entry, run.paths.root / "mixture", run.recipe.seed, default=own))
+                report(len(sets[-1].rows), len(sets[-1].rows))
+    if is_main():
+        write_json(
+            {s.name: {"rows": len(s.rows), "set_aside": s.set_aside, "recipe": asdict(s.recipe)} for s in sets},
+            run.paths.logs / f"{stage}_mixture.json",
+        )
+    return sets
 
 
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
+    from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
-    from gecko_hf.training.stage import precision_of, remove_checkpoints, train_stage, write_curve
+    from gecko_hf.training.arguments import check_stage, is_main, precision_of
+    from gecko_hf.training.dev import dev_evaluator
+    from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
 
+    recipe: StageRecipe = getattr(run.recipe, stage)
+    check_stage(recipe, stage, lora=bool(run.recipe.encoder.lora.rank))
+    evaluator = None
+    if recipe.evaluate_every:
+        queries = read_queries(run.paths.yardstick) if run.paths.yardstick.exists() else []
+        evaluator = dev_evaluator(queries, run.passages, run.recipe.seed)
     if run.recipe.encoder.lora.rank:
         add_lora(model, run.recipe.encoder.lora)
     checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
@@ -51,14 +102,36 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
         curve = train_stage(
             model,
             rows,
-            getattr(run.recipe, stage),
+            recipe,
             dims=run.recipe.encoder.dims,
             precision=precision_of(run.recipe.precision),
             seed=run.recipe.seed,
             folder=checkpoints,
+            evaluator=evaluator,
             report=report,
             say=run.view.say,
         )
     merge_lora(model)
-    write_curve(curve, run.paths.logs / f"{stage}_curve.json")
-    remove_checkpoints(checkpoints)
+    _wait()  # until every process has read the checkpoints that it needs
+    if is_main():
+        write_curve(curve, run.paths.logs / f"{stage}_curve.json")
+        remove_checkpoints(checkpoints)
+
+
+def _save(run: Run, model: SentenceTransformer, folder: Path) -> None:
+    from gecko_hf.model.encoder import save_encoder
+    from gecko_hf.training.arguments import is_main
+
+    if is_main():
+        save_encoder(model, folder)
+    _wait()
+
+
+def _wait() -> None:
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+
+
+def _count(rows: Any) -> Counts:
+    return {s.name: len(s.rows) for s in rows} if isinstance(rows, list) else {"rows": len(rows)}

@@ -12,7 +12,7 @@ What later work does differently is an option (`LossOptions`), each off by defau
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,7 @@ from sentence_transformers.util import all_gather, all_gather_with_grad, get_ran
 from torch import Tensor
 
 from gecko_hf.training.candidates import Batch, Block, mask_duplicates, mask_false_negatives, text_ids
+from gecko_hf.training.lengths import by_length, embed_by_length
 from gecko_hf.training.options import LossOptions
 from gecko_hf.training.regularisers import Regulariser, distillation, spread_out
 
@@ -40,6 +41,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         gather_across_devices: Whether positives and queries of other devices count as in-batch.
         mini_batch_size: Texts that are embedded at once. With it gradients are cached (GradCache, Gao et al. 2021), so
             that memory does not grow with the batch; the values are the same.
+        chunk_size: Texts that are embedded in one forward, sorted by length, where gradients are not cached; None embeds a
+            column at once.
         options: What later work does differently.
     """
 
@@ -52,6 +55,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         in_batch: bool = True,
         gather_across_devices: bool = False,
         mini_batch_size: int | None = None,
+        chunk_size: int | None = None,
         options: LossOptions | None = None,
     ) -> None:
         super().__init__(
@@ -65,7 +69,9 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         self.options = options or LossOptions()
         self.uses_gradient_cache = mini_batch_size is not None
         self.mini_batch_size = mini_batch_size or 0
+        self.chunk_size = chunk_size
         self._ids: list[Tensor] | None = None
+        self._places: Sequence[Tensor] | None = None  # of the rows, where the columns were sorted by length
         self._regularisers: list[Regulariser] = []
         if self.options.spread_out:
             self._regularisers.append(spread_out(model, self.options.spread_out))
@@ -80,11 +86,15 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             self._ids = [text_ids(f) for f in features]
         try:
             if self.uses_gradient_cache:
-                return self.forward_cached(features, labels)
+                ordered, self._places = zip(*map(by_length, features), strict=True)
+                return self.forward_cached(ordered, labels)
+            if self.chunk_size:
+                embeddings = [embed_by_length(self.model, f, self.chunk_size) for f in features]
+                return self.compute_loss_from_embeddings(embeddings, labels)
             with column_merging_disabled():
                 return super().forward(features, labels)
         finally:
-            self._ids = None
+            self._ids = self._places = None
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
         """The loss of embedded columns.
@@ -103,15 +113,22 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
         """The same for embeddings in mini-batches, with scores of `mini_batch_size` rows alive at a time."""
-        batch = self._batch([torch.cat(column) for column in reps])
-        size = len(batch.columns[0])
-        total = batch.columns[0].new_zeros(())
+        whole = [torch.cat(column) for column in reps]
+        if self._places:
+            whole = [c[place] for c, place in zip(whole, self._places, strict=True)]
+        # Each part sends its gradients to these leaves at once, so that its graph does not outlive it.
+        columns = [c.detach().requires_grad_() for c in whole] if with_backward else whole
+        batch = self._batch(columns)
+        size, total = len(columns[0]), columns[0].new_zeros(())
         for begin in range(0, size, self.mini_batch_size):
             end = min(begin + self.mini_batch_size, size)
             part = self._rows(batch, begin, end) * ((end - begin) / size)
             total = total + _done(part, with_backward)
         for regulariser in self._regularisers:
             total = total + _done(regulariser(batch.columns, labels), with_backward)
+        if with_backward:
+            used = [(c, leaf.grad) for c, leaf in zip(whole, columns, strict=True) if leaf.grad is not None]
+            torch.autograd.backward([c for c, _ in used], [grad for _, grad in used])
         return total
 
     def _batch(self, embeddings: list[Tensor]) -> Batch:
@@ -194,7 +211,7 @@ def _own_block(column: int, queries: Tensor, documents: Tensor) -> Block:
 
 
 def _done(part: Tensor, with_backward: bool) -> Tensor:
-    """Send a part's gradients back at once, so that its graph does not outlive it."""
+    """A part of the loss, with its gradients sent back where that is asked for."""
     if not with_backward:
         return part
     part.backward()  # type: ignore[no-untyped-call]

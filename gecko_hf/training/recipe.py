@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gecko_hf.schema import number
+from gecko_hf.training.mixture_recipe import DataRecipe
 from gecko_hf.training.options import LossOptions
 
 
 @dataclass(frozen=True)
 class StageRecipe:
-    """One training stage."""
+    """One training stage.
+
+    Attributes:
+        rows: How many rows of the run's own text are drawn; of no effect with a mixture.
+        mixture: Name -> data set. Without one the stage trains on the run's own text.
+        epochs: Readings of the rows.
+        steps: Steps in all, in the place of epochs.
+        batch_size: Rows of one process in one step.
+        learning_rate: Its highest value, after the warm-up; it falls to 0 in a straight line.
+        temperature: t in eq. (3).
+        warmup_ratio: Share of the steps in which the learning rate rises.
+        same_tower: Whether other queries are negatives.
+        gather_across_devices: Whether texts of other processes are negatives too.
+        mini_batch_size: Texts that are embedded at once with gradient caching: memory does not grow with the batch.
+        chunk_size: Texts that are embedded in one forward, short ones with short ones, so that there is less padding.
+        loss: What later work does differently.
+        gradient_checkpointing: Less memory for a second forward.
+        compile: Run the model through torch.compile.
+        checkpoint_every: Steps between two checkpoints; a kill costs at most as many.
+        evaluate_every: Steps between two evaluations on the dev queries; the best checkpoint is kept.
+        patience: Evaluations without a better score after which the stage ends.
+        average_last: How many of the last checkpoints, the last weights among them, are averaged; 1 averages nothing.
+        tracking: Where losses are sent.
+    """
 
     rows: int = number(6000, low=0)
+    mixture: dict[str, DataRecipe] = field(default_factory=dict)
     epochs: int = number(1, low=1)
+    steps: int | None = None
     batch_size: int = number(64, low=2)
     learning_rate: float = number(5e-5, low=0.0, high=1.0)
     temperature: float = number(0.05, low=1e-4, high=10.0)
     warmup_ratio: float = number(0.1, low=0.0, high=1.0)
     same_tower: bool = True
-    mini_batch_size: int | None = None  # texts that are embedded at once (GradCache); None embeds a batch whole
-    gather_across_devices: bool = True  # whether texts of other processes are negatives too
+    gather_across_devices: bool = True
+    mini_batch_size: int | None = None
+    chunk_size: int | None = None
     loss: LossOptions = field(default_factory=LossOptions)
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    checkpoint_every: int = number(40, low=1)
+    evaluate_every: int | None = None
+    patience: int | None = None
+    average_last: int = number(1, low=1)
+    tracking: Literal["none", "tensorboard", "trackio"] = "none"
 
 
 @dataclass(frozen=True)
@@ -33,7 +68,7 @@ class PrefinetuneRecipe(StageRecipe):
 
 @dataclass(frozen=True)
 class FineTuneRecipe(StageRecipe):
-    """Fine-tuning on FRet."""
+    """Fine-tuning on FRet, or on a mixture with FRet in it."""
 
     rows: int = number(1_000_000, low=1)
     cut_source: float = number(0.5, low=0.0, high=1.0)  # share of extractive queries whose sentence leaves the positive

@@ -4,46 +4,48 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.base.sampler import BatchSamplers
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import get_last_checkpoint
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.model.merge import average_with
+from gecko_hf.training.arguments import arguments, processes
+from gecko_hf.training.data import TrainingSet, columns
 from gecko_hf.training.loss import GeckoLoss
+from gecko_hf.training.mixture_recipe import DataRecipe, steps_shares
 from gecko_hf.training.negatives import count_negatives
 from gecko_hf.training.recipe import StageRecipe
 
 Report = Callable[[int, int | None], None]
-TRAINING_COLUMNS = ({"anchor", "positive"}, {"anchor", "positive", "negative"})
-SAVE_EVERY = 40  # steps: a kill costs at most this many
-
-
-def precision_of(choice: str) -> str:
-    """`auto` takes bfloat16 where the processor computes in it, float32 elsewhere; other choices stand."""
-    if choice != "auto":
-        return choice
-    if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+MOST_COLUMNS = columns(16)
 
 
 def train_stage(
     model: SentenceTransformer,
-    rows: datasets.Dataset,
+    rows: datasets.Dataset | Sequence[TrainingSet],
     recipe: StageRecipe,
     *,
     dims: list[int],
     precision: str,
     seed: int,
     folder: Path,
+    evaluator: BaseEvaluator | None = None,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -51,14 +53,15 @@ def train_stage(
 
     Args:
         model: The encoder, float32.
-        rows: Columns anchor, positive and perhaps negative, as `mixture` makes them.
+        rows: Columns anchor, positive and perhaps negative, as `mixture` makes them; or the data sets of a mixture.
         recipe: Batch size, learning rate and so on.
         dims: Matryoshka widths, trained with equal weights (ours: the paper does not state its weights).
         precision: `float32` or `bfloat16` (autocast; the weights stay float32).
         seed: Seeds batches and dropout.
         folder: Checkpoints of this stage; an interrupted stage goes on from the last one, a finished one removes it.
+        evaluator: Scores the model every `evaluate_every` steps; its `primary_metric` chooses the best checkpoint.
         report: Called with (steps done, steps).
-        say: Called with one line that says how many negatives a query sees.
+        say: Called with a line for each data set that says how many negatives a query sees.
 
     Returns:
         The loss curve: `step`, `loss`, `learning_rate` a row.
@@ -67,66 +70,98 @@ def train_stage(
         RecipeError: If the rows do not fill one batch, or a query would see no negatives.
         ValueError: If the columns are not training columns.
     """
-    if set(rows.column_names) not in TRAINING_COLUMNS:
-        raise ValueError(f"The columns are {rows.column_names}; only anchor, positive and negative can be trained on.")
-    if len(rows) < recipe.batch_size:
-        raise RecipeError(
-            f"{len(rows)} training rows do not fill one batch of {recipe.batch_size}. "
-            "Lower the batch_size of the stage, or give more text."
-        )
-    arguments = _arguments(recipe, precision, seed, folder)
-    loss = GeckoLoss(
-        model,
-        recipe.temperature,
-        same_tower=recipe.same_tower,
-        gather_across_devices=recipe.gather_across_devices and arguments.world_size > 1,
-        mini_batch_size=recipe.mini_batch_size,
-        options=recipe.loss,
-    )
-    negatives = count_negatives(loss, recipe.batch_size, len(rows.column_names) - 2, arguments.world_size)
-    if say:
-        say(f"  {negatives}")
+    single = isinstance(rows, datasets.Dataset)
+    sets = [TrainingSet("", rows, {}, DataRecipe("fret"))] if single else list(rows)
+    if recipe.gradient_checkpointing and model.transformers_model is not None:
+        # Asked of the model: sentence-transformers 6.2 has not the method that the trainer's argument calls.
+        model.transformers_model.activation_checkpointing_enable()
+    losses: dict[str, torch.nn.Module] = {}
+    for one in sets:
+        _check_rows(one, recipe)
+        losses[one.name] = _loss(model, one, recipe, dims, say)
+    shares = None if single else steps_shares({s.name: s.recipe for s in sets}, [len(s.rows) for s in sets])
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=arguments,
-        train_dataset=rows,
-        loss=MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True)),
-        callbacks=[_Progress(report)] if report else None,
+        args=arguments(
+            recipe,
+            precision,
+            seed,
+            folder,
+            shares=shares,
+            rows=max(len(s.rows) for s in sets),
+            metric=evaluator.primary_metric or "" if evaluator else "",
+        ),
+        train_dataset=rows if single else datasets.DatasetDict({s.name: s.rows for s in sets}),
+        loss=losses[""] if single else losses,
+        evaluator=evaluator,
+        callbacks=_callbacks(recipe, report),
     )
     trainer.remove_callback(PrinterCallback)  # it prints every logged step
     last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
     trainer.train(resume_from_checkpoint=last)
-    curve = [
+    if trainer.state.best_model_checkpoint:
+        # The library logs a failure to load the best checkpoint and goes on with the last weights; this one raises.
+        trainer._load_from_checkpoint(trainer.state.best_model_checkpoint)
+    if recipe.average_last > 1:
+        average_with(model, [SentenceTransformer(str(c)) for c in _last_checkpoints(folder, recipe.average_last - 1)])
+    model.eval()
+    return _curve(trainer.state)
+
+
+def _check_rows(one: TrainingSet, recipe: StageRecipe) -> None:
+    named = f" of {one.name}" if one.name else ""
+    if one.rows.column_names != MOST_COLUMNS[: max(2, len(one.rows.column_names))]:
+        raise ValueError(
+            f"The columns{named} are {one.rows.column_names}; only anchor, positive and negative can be trained on."
+        )
+    if len(one.rows) < recipe.batch_size * processes():
+        size = f"{processes()} batches" if processes() > 1 else "one batch"
+        raise RecipeError(
+            f"{len(one.rows)} training rows{named} do not fill {size} of {recipe.batch_size}. "
+            "Lower the batch_size of the stage, or give more text."
+        )
+
+
+def _loss(
+    model: SentenceTransformer,
+    one: TrainingSet,
+    recipe: StageRecipe,
+    dims: list[int],
+    say: Callable[[str], None] | None,
+) -> MatryoshkaLoss:
+    loss = GeckoLoss(
+        model,
+        recipe.temperature,
+        same_tower=recipe.same_tower,
+        in_batch=one.recipe.negatives == "in_batch",
+        gather_across_devices=recipe.gather_across_devices and processes() > 1,
+        mini_batch_size=recipe.mini_batch_size,
+        chunk_size=recipe.chunk_size,
+        options=recipe.loss,
+    )
+    negatives = count_negatives(loss, recipe.batch_size, len(one.rows.column_names) - 2, processes())
+    if say:
+        say(f"  {one.name + ': ' if one.name else ''}{negatives}")
+    return MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True))
+
+
+def _callbacks(recipe: StageRecipe, report: Report | None) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = [_Progress(report)] if report else []
+    if recipe.patience is not None:
+        callbacks.append(EarlyStoppingCallback(recipe.patience))
+    return callbacks
+
+
+def _curve(state: TrainerState) -> list[dict[str, Any]]:
+    return [
         {"step": entry["step"], "loss": entry["loss"], "learning_rate": entry["learning_rate"]}
-        for entry in trainer.state.log_history
+        for entry in state.log_history
         if "loss" in entry
     ]
-    model.eval()
-    return curve
 
 
-def _arguments(recipe: StageRecipe, precision: str, seed: int, folder: Path) -> SentenceTransformerTrainingArguments:
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=recipe.warmup_ratio,  # a number below 1 is a share of all steps
-        weight_decay=0.01,  # ours
-        lr_scheduler_type="linear",
-        bf16=precision == "bfloat16",
-        use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-        data_seed=seed,
-        dataloader_drop_last=True,  # a short last batch would have fewer negatives
-        batch_sampler=BatchSamplers.NO_DUPLICATES,  # a positive that two queries share would be a false negative
-        logging_steps=1,
-        save_strategy="steps",
-        save_steps=SAVE_EVERY,
-        save_total_limit=1,
-        report_to="none",
-        disable_tqdm=True,
-    )
+def _last_checkpoints(folder: Path, count: int) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*"), key=lambda c: int(c.name.rpartition("-")[2]))[-count:]
 
 
 class _Progress(TrainerCallback):

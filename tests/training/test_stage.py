@@ -7,12 +7,11 @@ from sentence_transformers import SentenceTransformer
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.model.encoder import load_encoder
-from gecko_hf.training import stage
 from gecko_hf.training.mixture import lead_body_pairs
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.stage import remove_checkpoints, train_stage
 
-RECIPE = StageRecipe(batch_size=8, learning_rate=3e-3, epochs=2)
+RECIPE = StageRecipe(batch_size=8, learning_rate=3e-3, epochs=2, checkpoint_every=2)
 
 
 @pytest.fixture
@@ -39,8 +38,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", [3, 7, 12])
-def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tiny_model_path, rows, tmp_path, monkeypatch, at):
-    monkeypatch.setattr(stage, "SAVE_EVERY", 2)
+def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tiny_model_path, rows, tmp_path, at):
     whole, curve = train(tiny_model_path, rows, tmp_path / "whole")
 
     def kill(done, total):

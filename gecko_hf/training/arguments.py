@@ -1,0 +1,115 @@
+"""A stage's settings as sentence-transformers' trainer takes them."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers.base.sampler import BatchSamplers
+
+from gecko_hf.errors import RecipeError, require
+from gecko_hf.training.recipe import StageRecipe
+from gecko_hf.training.sampler import WeightedBatchSampler
+
+HASH_FROM = 100_000  # rows from which comparing hashes is worth the pass that computes them
+PATIENT = 7200  # seconds that other processes wait while the first reads data or evaluates
+
+
+def precision_of(choice: str) -> str:
+    """`auto` takes bfloat16 where the processor computes in it, float32 elsewhere; other choices stand."""
+    if choice != "auto":
+        return choice
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def processes() -> int:
+    """How many processes train together, as torchrun and accelerate tell them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def arguments(
+    recipe: StageRecipe, precision: str, seed: int, folder: Path, *, shares: list[float] | None, rows: int, metric: str
+) -> SentenceTransformerTrainingArguments:
+    """The trainer's settings.
+
+    Args:
+        recipe: The stage's block.
+        precision: `float32` or `bfloat16`.
+        seed: Seeds batches and dropout.
+        folder: Where checkpoints lie.
+        shares: Share of the steps of each data set of a mixture.
+        rows: Rows of the largest data set.
+        metric: What the best checkpoint is chosen by, where there is an evaluation.
+
+    Raises:
+        MissingExtraError: If the package that tracks is not installed.
+    """
+    if recipe.tracking != "none":
+        require(recipe.tracking, "track")
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.parent.parent / "logs" / "tensorboard"))
+    settings: dict[str, Any] = {}
+    if recipe.evaluate_every:
+        settings |= {
+            "eval_strategy": "steps",
+            "eval_steps": recipe.evaluate_every,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": metric,
+            "greater_is_better": True,
+        }
+    if shares is not None:
+        settings["multi_dataset_batch_sampler"] = partial(WeightedBatchSampler, shares=shares, together=processes())
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.steps or -1,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_ratio,  # a number below 1 is a share of all steps
+        weight_decay=0.01,  # ours
+        lr_scheduler_type="linear",
+        bf16=precision == "bfloat16",
+        use_cpu=not torch.cuda.is_available(),
+        torch_compile=recipe.compile,
+        seed=seed,
+        data_seed=seed,
+        dataloader_drop_last=True,  # a short last batch would have fewer negatives
+        # A positive that two queries share would be a false negative.
+        batch_sampler=BatchSamplers.NO_DUPLICATES_HASHED if rows >= HASH_FROM else BatchSamplers.NO_DUPLICATES,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=recipe.evaluate_every or recipe.checkpoint_every,
+        save_total_limit=max(1, recipe.average_last - 1),
+        report_to=recipe.tracking,
+        disable_tqdm=True,
+        ddp_timeout=PATIENT,
+        **settings,
+    )
+
+
+def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        RecipeError: Naming both.
+    """
+    if recipe.patience is not None and not recipe.evaluate_every:
+        raise RecipeError(f"{where}.patience counts evaluations, and there are none: set {where}.evaluate_every.")
+    if recipe.average_last > 1 and recipe.evaluate_every:
+        raise RecipeError(f"{where}: average_last averages checkpoints and evaluate_every keeps the best. Choose one.")
+    if recipe.average_last > 1 and lora:
+        raise RecipeError(f"{where}.average_last averages whole models, and encoder.lora saves adapters. Choose one.")
+    for name in ("steps", "mini_batch_size", "chunk_size", "evaluate_every", "patience"):
+        value = getattr(recipe, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"{where}.{name} is {value}; it must be at least 1, or null.")

@@ -1,0 +1,194 @@
+"""A mixture's data sets as training columns: anchor, positive, negative, ... and nothing else.
+
+sentence-transformers trains on every column that it finds, so a set leaves here with exactly these. Rows are formatted by
+`prompts.py`, written to Arrow files under the hash of what made them, and read from there afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+from huggingface_hub import HfApi
+
+from gecko_hf.errors import RecipeError
+from gecko_hf.prompts import format_document, format_query
+from gecko_hf.run_folder import hash_of, write_json
+from gecko_hf.training.converters import KINDS, Example, Text
+from gecko_hf.training.mixture_recipe import DataRecipe
+
+FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
+ASIDE = "set_aside.json"
+COMMIT = re.compile("[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One data set of a mixture, ready to train on.
+
+    Attributes:
+        name: As in the recipe.
+        rows: Columns anchor, positive and negative, negative_2, ... as the model reads them.
+        set_aside: Why how many rows are not in it.
+        recipe: Its block; the revision is the commit that was read.
+    """
+
+    name: str
+    rows: datasets.Dataset
+    set_aside: dict[str, int]
+    recipe: DataRecipe
+
+
+def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: str | None = None) -> TrainingSet:
+    """Read a data set and write its training rows.
+
+    Args:
+        name: As in the recipe, for messages.
+        recipe: Its block.
+        folder: Where the rows are kept.
+        seed: Seeds what the converters draw, and which rows are taken where there is a cap.
+        default: Where FRet lies if the block names no source.
+
+    Raises:
+        RecipeError: If nothing can be read from the source, a column is missing, or no row is left.
+    """
+    source = recipe.source or default
+    if source is None:
+        raise RecipeError(f"{name} is the FRet of this run, and there is none. Name a source.")
+    recipe = pinned(recipe, source, name)
+    key = hash_of([asdict(recipe), source, _state(source), seed])
+    place = folder / f"{name}-{key[:12]}"
+    try:
+        rows = datasets.Dataset.from_generator(
+            write_rows,
+            gen_kwargs={"recipe": recipe, "source": source, "name": name, "seed": seed, "place": place},
+            features=datasets.Features({n: datasets.Value("string") for n in columns(negatives_of(recipe))}),
+            cache_dir=str(place),
+            fingerprint=key,
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise error.__cause__ or error from error  # what write_rows raised, which the library wraps
+    aside = json.loads((place / ASIDE).read_text(encoding="utf-8"))
+    return TrainingSet(name, rows, aside, recipe)
+
+
+def write_rows(recipe: DataRecipe, source: str, name: str, seed: int, place: Path) -> Iterator[dict[str, str]]:
+    """The training rows of a source; counts in a file what is set aside.
+
+    Raises:
+        RecipeError: As `build_set`.
+    """
+    aside: Counter[str] = Counter()
+    written = 0
+    for example in convert(read_source(recipe, source, name), recipe, seed):
+        if isinstance(example, str):
+            aside[example] += 1
+        elif len(row := training_row(example, recipe)) < 2 + negatives_of(recipe):
+            aside["fewer hard negatives than asked for"] += 1
+        else:
+            written += 1
+            yield row
+    if not written:
+        raise RecipeError(f"{name} gives no training row; set aside: {dict(aside)}. Check its kind and columns.")
+    write_json(dict(aside), place / ASIDE)
+
+
+def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[Example | str]:
+    """Examples of a data set, and reasons where a row gives none."""
+    back = {column: role for role, column in recipe.columns.items()}
+    if back:
+        rows = rows.rename_columns({c: r for c, r in back.items() if c in rows.column_names and c != r})
+    if recipe.rows is not None and recipe.rows < len(rows):
+        rows = rows.shuffle(seed=seed).select(range(recipe.rows))
+    return KINDS[recipe.kind].convert(rows, random.Random(seed))  # not security: seeded sampling
+
+
+def training_row(example: Example, recipe: DataRecipe) -> dict[str, str]:
+    """An example as the model reads it."""
+    kind = KINDS[recipe.kind]
+    task = recipe.task or example.task or kind.task
+    symmetric = kind.symmetric if recipe.symmetric is None else recipe.symmetric
+
+    def write(text: Text) -> str:
+        return format_query(task, text.text) if symmetric else format_document(text.text, text.title)
+
+    positive = write(example.positive)
+    # A negative that is the positive would teach the opposite of what the row says.
+    others = [n for n in dict.fromkeys(map(write, example.negatives)) if n != positive][: negatives_of(recipe)]
+    texts = [format_query(task, example.query), positive, *others]
+    return dict(zip(columns(len(others)), texts, strict=True))
+
+
+def negatives_of(recipe: DataRecipe) -> int:
+    """How many hard negatives a row of a data set has."""
+    return KINDS[recipe.kind].hard if recipe.hard_negatives is None else recipe.hard_negatives
+
+
+def columns(hard_negatives: int) -> list[str]:
+    """The training columns of rows with so many hard negatives."""
+    return ["anchor", "positive", *(f"negative_{i}" if i > 1 else "negative" for i in range(1, hard_negatives + 1))]
+
+
+def pinned(recipe: DataRecipe, source: str, name: str) -> DataRecipe:
+    """The block with the commit that its branch or tag of a Hub data set stands at now.
+
+    Raises:
+        RecipeError: If the Hub does not tell it.
+    """
+    if Path(source).exists() or COMMIT.fullmatch(recipe.revision or ""):
+        return recipe
+    try:
+        commit = HfApi().dataset_info(source, revision=recipe.revision).sha
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"{name}: no data set loads from {source!r}: {error} Give a .jsonl, .parquet or .csv file, a folder of such, or "
+            "a Hub data set id; without a connection also the commit, as revision."
+        ) from error
+    return replace(recipe, revision=commit)
+
+
+def read_source(recipe: DataRecipe, source: str, name: str) -> datasets.Dataset:
+    """The rows of a local file or folder, or of a Hub data set.
+
+    Raises:
+        RecipeError: If nothing loads from there, or the kind's columns are not there.
+    """
+    path = Path(source)
+    try:
+        if path.is_dir():
+            found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split)
+        elif path.is_file():
+            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
+        else:
+            found = datasets.load_dataset(source, recipe.config, split=recipe.split, revision=recipe.revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise RecipeError(
+            f"{name}: no data set loads from {source!r}: {error}. Give a .jsonl, .parquet or .csv file, a folder of such, "
+            "or a Hub data set id."
+        ) from error
+    have = {**{c: c for c in found.column_names}, **recipe.columns}
+    missing = [role for role in KINDS[recipe.kind].columns if have.get(role) not in found.column_names]
+    if missing:
+        raise RecipeError(
+            f"{name}: {source} has the columns {', '.join(found.column_names)}, and {recipe.kind} reads "
+            f"{', '.join(KINDS[recipe.kind].columns)}. Say where {missing[0]} is: columns: {{{missing[0]}: COLUMN}}."
+        )
+    for column, value in recipe.where.items():
+        if column not in found.column_names:
+            raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")
+        found = found.filter(lambda cell, value=value: str(cell) == value, input_columns=[column])
+    return found
+
+
+def _state(source: str) -> list[Any]:
+    """What changes when local files do."""
+    path = Path(source)
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path] if path.is_file() else []
+    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]

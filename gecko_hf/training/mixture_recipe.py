@@ -1,0 +1,84 @@
+"""One block of a `mixture`: a data set, how its rows become training rows, and how often it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gecko_hf.errors import RecipeError
+
+MOST_NEGATIVES = 16
+Kind = Literal["fret", "pairs", "passages", "hotpotqa", "fever", "medmcqa", "nli", "labels"]
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """A data set of a mixture.
+
+    Attributes:
+        kind: How it is read (`converters.py`).
+        source: Local file or folder, or Hub id; for `fret` without one, the FRet of this run.
+        revision: Commit, tag or branch of the Hub id. A branch is resolved to its commit when the rows are read.
+        config: Configuration of the Hub data set.
+        split: Its split.
+        where: Column -> value that a row must have.
+        columns: Role -> column, where the data set's names are not the kind's own.
+        task: What stands after `task:`; the kind's own task by default.
+        symmetric: Whether documents are read as queries too; the kind's own by default.
+        negatives: Whether other rows of a batch are negatives, or only the row's own.
+        hard_negatives: How many a row has; rows with fewer are set aside. The kind's own number by default.
+        weight: Share of the steps, relative to the other data sets; without any, by the number of rows.
+        rows: How many rows are drawn, at most.
+    """
+
+    kind: Kind = "pairs"
+    source: str | None = None
+    revision: str | None = None
+    config: str | None = None
+    split: str = "train"
+    where: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    task: str | None = None
+    symmetric: bool | None = None
+    negatives: Literal["in_batch", "own_only"] = "in_batch"
+    hard_negatives: int | None = None
+    weight: float | None = None
+    rows: int | None = None
+
+    @property
+    def is_own_fret(self) -> bool:
+        """Whether it is the FRet of this run."""
+        return self.kind == "fret" and self.source is None
+
+
+def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
+    """Refuse what can be seen to be wrong before anything is read.
+
+    Raises:
+        RecipeError: For a data set without a source, some weights but not all, or a weight that is not positive.
+    """
+    for name, entry in mixture.items():
+        if entry.source is None and entry.kind != "fret":
+            raise RecipeError(f"{where}.{name}.source is missing. Name a file, a folder or a Hub data set id.")
+        if entry.weight is not None and entry.weight <= 0:
+            raise RecipeError(f"{where}.{name}.weight is {entry.weight}; it must be positive. Leave the data set out.")
+        if entry.hard_negatives is not None and not 0 <= entry.hard_negatives <= MOST_NEGATIVES:
+            raise RecipeError(f"{where}.{name}.hard_negatives is {entry.hard_negatives}; give 0 to {MOST_NEGATIVES}.")
+        if entry.negatives == "own_only" and entry.hard_negatives == 0:
+            raise RecipeError(f"{where}.{name} has neither in-batch nor hard negatives, so it teaches nothing.")
+    weighted = [name for name, entry in mixture.items() if entry.weight is not None]
+    if weighted and len(weighted) < len(mixture):
+        missing = next(name for name in mixture if name not in weighted)
+        raise RecipeError(f"{where}: {weighted[0]} has a weight and {missing} has none. Give one to all or to none.")
+
+
+def steps_shares(mixture: dict[str, DataRecipe], batches: Sequence[int]) -> list[float]:
+    """The share of the steps that each data set gets; they add up to 1.
+
+    Args:
+        mixture: The blocks.
+        batches: How many batches each has.
+    """
+    weights = [n if entry.weight is None else entry.weight for entry, n in zip(mixture.values(), batches, strict=True)]
+    return [w / sum(weights) for w in weights]

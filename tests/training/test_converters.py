@@ -1,0 +1,120 @@
+"""Every kind of data: what its rows become, and what is set aside with a reason."""
+
+import random
+
+import pytest
+
+from gecko_hf.training.converters import KINDS, Example, Text
+
+
+def convert(kind, rows):
+    found = list(KINDS[kind].convert(rows, random.Random(0)))
+    return [e for e in found if isinstance(e, Example)], [e for e in found if isinstance(e, str)]
+
+
+def test_fret_rows_bring_their_own_task():
+    row = {
+        "task": "fact checking", "query": "q", "positive_title": "T", "positive": "p", "negative_title": None, "negative": "n",
+    }  # fmt: skip
+    assert convert("fret", [row]) == ([Example("q", Text("p", "T"), [Text("n")], "fact checking")], [])
+    (bare,), _ = convert("fret", [row | {"negative": None}])
+    assert bare.negatives == []
+
+
+def test_pairs_may_have_titles_and_a_negative():
+    rows = [
+        {"query": "q", "positive": "p"},
+        {"query": "q", "positive": "p", "title": "T", "negative": "n"},
+        {"query": " ", "positive": "p"},
+    ]
+    assert convert("pairs", rows) == (
+        [Example("q", Text("p")), Example("q", Text("p", "T"), [Text("n")])],
+        ["empty text"],
+    )
+
+
+def test_passages_are_taken_in_their_order():
+    row = {
+        "query": "q",
+        "positive_passages": [{"docid": "1", "title": "T", "text": "p"}, {"docid": "2", "title": "", "text": "other"}],
+        "negative_passages": [{"docid": "3", "title": "U", "text": "n"}, {"docid": "4", "title": "", "text": " "}],
+    }
+    assert convert("passages", [row, row | {"positive_passages": []}]) == (
+        [Example("q", Text("p", "T"), [Text("n", "U")])],
+        ["no positive passage"],
+    )
+
+
+def test_hotpotqa_takes_a_supporting_paragraph_and_distractors():
+    row = {
+        "question": "q",
+        "supporting_facts": {"title": ["A", "B"], "sent_id": [0, 0]},
+        "context": {"title": ["A", "B", "C"], "sentences": [["One. ", "Two."], ["Three."], ["Four."]]},
+    }
+    (example,), _ = convert("hotpotqa", [row])
+    assert example.positive in (Text("One. Two.", "A"), Text("Three.", "B"))
+    assert example.negatives == [Text("Four.", "C")]
+    assert convert("hotpotqa", [row | {"supporting_facts": {"title": ["D"], "sent_id": [0]}}])[1] == [
+        "no supporting paragraph"
+    ]
+
+
+def test_fever_keeps_evidence_that_supports_or_refutes():
+    row = {"claim": "c", "label": "SUPPORTS", "title": "T", "evidence": ["One.", "Two."]}
+    rows = [
+        row,
+        row | {"label": "REFUTES", "evidence": "One."},
+        row | {"label": "NOT ENOUGH INFO"},
+        row | {"evidence": []},
+    ]
+    assert convert("fever", rows) == (
+        [Example("c", Text("One. Two.", "T")), Example("c", Text("One.", "T"))],
+        ["not enough information", "no evidence"],
+    )
+    (mined,), _ = convert("fever", [row | {"negative_passages": ["Three."]}])
+    assert mined.negatives == [Text("Three.")]
+
+
+def test_medmcqa_sets_the_right_option_against_the_wrong_ones():
+    row = {"question": "q", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 2}
+    (example,), aside = convert("medmcqa", [row, row | {"opc": "None of the above"}, row | {"cop": -1}])
+    assert example.positive == Text("c")
+    assert sorted(t.text for t in example.negatives) == ["a", "b", "d"]
+    assert aside == ["the answer is all or none of the above", "no right option"]
+
+
+def test_nli_pairs_entailment_with_contradiction_of_the_same_premise():
+    rows = [
+        {"premise": "p", "hypothesis": "yes", "label": 0},
+        {"premise": "p", "hypothesis": "maybe", "label": 1},
+        {"premise": "p", "hypothesis": "no", "label": 2},
+        {"premise": "r", "hypothesis": "also", "label": "entailment"},
+        {"premise": "s", "hypothesis": "never", "label": "contradiction"},
+        {"premise": "s", "hypothesis": "?", "label": -1},
+    ]
+    assert convert("nli", rows) == (
+        [Example("p", Text("yes"), [Text("no")]), Example("r", Text("also"))],
+        ["neutral or without a label"] * 2 + ["no entailed hypothesis"],
+    )
+
+
+def test_labels_pair_within_a_label_and_mark_all_three_with_one_id():
+    rows = [{"text": f"text {i}", "label": i % 3} for i in range(30)] + [{"text": "alone", "label": 9}]
+    examples, aside = convert("labels", rows)
+    assert aside == ["no other text of this label"]
+    classes = {row["text"]: row["label"] for row in rows}
+    marks = set()
+    for example in examples:
+        parts = [t.split(" | id: ") for t in (example.query, example.positive.text, example.negatives[0].text)]
+        (mark,) = {m for _, m in parts}
+        marks.add(mark)
+        query, positive, negative = (t for t, _ in parts)
+        assert query != positive
+        assert classes[query] == classes[positive] != classes[negative]
+    assert len(marks) == len(examples) == 30
+    assert convert("labels", rows[:1] * 2)[1] == ["no text of another label"] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rows_give_no_examples(kind):
+    assert convert(kind, []) == ([], [])

@@ -1,0 +1,161 @@
+"""A data set of a mixture: read, formatted by the prompt contract, and cut to the training columns."""
+
+import gzip
+import json
+import re
+
+import pytest
+
+from gecko_hf.errors import RecipeError
+from gecko_hf.training.data import build_set, columns, pinned
+from gecko_hf.training.mixture_recipe import DataRecipe, check_mixture, steps_shares
+
+PAIRS = [{"question": f"q{i}", "answer": f"a{i}", "id": i} for i in range(20)]
+PASSAGES = [
+    {
+        "query": f"q{i}",
+        "positive_passages": [f"p{i}"],
+        "negative_passages": [f"p{i}", f"n{i}", f"n{i}", f"m{i}"][: i + 1],
+    }
+    for i in range(4)
+]
+
+
+@pytest.fixture
+def source(tmp_path):
+    def write(rows, name="rows.jsonl"):
+        file = tmp_path / name
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        file.write_bytes(gzip.compress(text.encode())) if name.endswith(".gz") else file.write_text(text)
+        return str(file)
+
+    return write
+
+
+def build(recipe, tmp_path, **options):
+    return build_set("mine", recipe, tmp_path / "mixture", 3, **options)
+
+
+def test_rows_have_exactly_the_training_columns_in_the_format_of_the_prompts(source, tmp_path):
+    recipe = DataRecipe("pairs", source(PAIRS), columns={"query": "question", "positive": "answer"}, task="trivia")
+    made = build(recipe, tmp_path)
+    assert made.rows.column_names == ["anchor", "positive"]
+    assert made.rows[3] == {"anchor": "task: trivia | query: q3", "positive": "title: none | text: a3"}
+    assert made.set_aside == {}
+
+
+def test_a_symmetric_set_reads_both_sides_as_queries(source, tmp_path):
+    rows = [{"premise": "p", "hypothesis": "yes", "label": 0}, {"premise": "p", "hypothesis": "no", "label": 2}]
+    made = build(DataRecipe("nli", source(rows)), tmp_path)
+    assert made.rows[0] == {
+        "anchor": "task: semantic similarity | query: p",
+        "positive": "task: semantic similarity | query: yes",
+        "negative": "task: semantic similarity | query: no",
+    }
+
+
+@pytest.mark.parametrize(("wanted", "left"), [(0, 4), (1, 3), (2, 1)])
+def test_rows_with_too_few_hard_negatives_are_set_aside_and_counted(source, tmp_path, wanted, left):
+    """The positive itself and a negative that came twice do not count."""
+    made = build(DataRecipe("passages", source(PASSAGES), hard_negatives=wanted), tmp_path)
+    assert made.rows.column_names == columns(wanted)
+    assert len(made.rows) == left
+    assert made.set_aside == ({"fewer hard negatives than asked for": 4 - left} if left < 4 else {})
+    assert all(row["positive"] not in list(row.values())[2:] for row in made.rows)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.json"])
+def test_gzipped_and_plain_json_lines_are_read(source, tmp_path, name):
+    recipe = DataRecipe("pairs", source(PAIRS, name), columns={"query": "question", "positive": "answer"})
+    assert len(build(recipe, tmp_path).rows) == 20
+
+
+def test_a_cap_draws_rows_by_the_seed(source, tmp_path):
+    recipe = DataRecipe("pairs", source(PAIRS), columns={"query": "question", "positive": "answer"}, rows=5)
+    first = build(recipe, tmp_path).rows["anchor"][:]
+    assert len(first) == 5
+    assert first != [f"task: question answering | query: q{i}" for i in range(5)]
+    assert build_set("mine", recipe, tmp_path / "again", 3).rows["anchor"][:] == first
+
+
+def test_rows_are_written_once_and_again_when_the_source_changes(source, tmp_path, monkeypatch):
+    recipe = DataRecipe("passages", source(PASSAGES))
+    first = build(recipe, tmp_path)
+    monkeypatch.setattr("gecko_hf.training.data.read_source", lambda *_: pytest.fail("read again"))
+    second = build(recipe, tmp_path)
+    assert (second.rows[:], second.set_aside) == (first.rows[:], first.set_aside)
+    monkeypatch.undo()
+    source(PASSAGES[:3])
+    assert len(build(recipe, tmp_path).rows) == len(first.rows) - 1
+
+
+def test_the_fret_of_the_run_stands_in_where_no_source_is_named(source, tmp_path):
+    row = {"task": "t", "query": "q", "positive_title": "", "positive": "p", "negative_title": "", "negative": "n"}
+    file = source([row])
+    assert build(DataRecipe("fret"), tmp_path, default=file).rows["anchor"][:] == ["task: t | query: q"]
+    with pytest.raises(RecipeError, match="is the FRet of this run, and there is none"):
+        build(DataRecipe("fret"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        (DataRecipe("pairs", "{file}"), "Say where query is: columns: {query: COLUMN}"),
+        (DataRecipe("pairs", "{file}", columns={"query": "nope"}), "Say where query is"),
+        (DataRecipe("pairs", "no/such-data-set"), "no data set loads from 'no/such-data-set'"),
+        (DataRecipe("pairs", "{file}.txt"), "no data set loads from"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_what_to_do(source, tmp_path, recipe, says):
+    file = source(PAIRS)
+    (tmp_path / "rows.jsonl.txt").write_text("x")
+    recipe = DataRecipe(recipe.kind, recipe.source.format(file=file), columns=recipe.columns)
+    with pytest.raises(RecipeError, match=re.escape(says)):
+        build(recipe, tmp_path)
+
+
+def test_only_rows_that_have_a_value_are_taken(source, tmp_path):
+    file = source([{"query": f"q{i}", "positive": "p", "subset": "ab"[i % 2]} for i in range(6)])
+    assert len(build(DataRecipe("pairs", file, where={"subset": "a"}), tmp_path).rows) == 3
+    with pytest.raises(RecipeError, match="has no column 'kind'"):
+        build(DataRecipe("pairs", file, where={"kind": "a"}), tmp_path)
+
+
+def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
+    asked = []
+
+    class Hub:
+        def dataset_info(self, source, revision):
+            asked.append((source, revision))
+            return type("Info", (), {"sha": "c" * 40})()
+
+    monkeypatch.setattr("gecko_hf.training.data.HfApi", Hub)
+    assert pinned(DataRecipe("pairs", "org/set", revision="main"), "org/set", "mine").revision == "c" * 40
+    assert pinned(DataRecipe("pairs", "org/set", revision="d" * 40), "org/set", "mine").revision == "d" * 40
+    assert asked == [("org/set", "main")]
+
+
+def test_a_set_that_gives_no_row_says_why(source, tmp_path):
+    with pytest.raises(RecipeError, match=r"gives no training row; set aside: \{'empty text': 1\}"):
+        build(DataRecipe("pairs", source([{"query": "", "positive": ""}])), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "says"),
+    [
+        ({"a": DataRecipe("pairs")}, "finetune.mixture.a.source is missing"),
+        ({"a": DataRecipe("fret", weight=1.0), "b": DataRecipe("fret")}, "a has a weight and b has none"),
+        ({"a": DataRecipe("fret", weight=0.0)}, "it must be positive"),
+        ({"a": DataRecipe("fret", negatives="own_only", hard_negatives=0)}, "neither in-batch nor hard negatives"),
+        ({"a": DataRecipe("fret", hard_negatives=17)}, "give 0 to 16"),
+    ],
+)
+def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):
+    with pytest.raises(RecipeError, match=re.escape(says)):
+        check_mixture(mixture, "finetune.mixture")
+
+
+def test_shares_are_the_weights_or_the_sizes():
+    weighted = {"a": DataRecipe("fret", weight=3.0), "b": DataRecipe("fret", weight=1.0)}
+    assert steps_shares(weighted, [10, 990]) == [0.75, 0.25]
+    assert steps_shares({"a": DataRecipe("fret"), "b": DataRecipe("fret")}, [10, 990]) == [0.01, 0.99]
