@@ -80,9 +80,10 @@ def time_steps(
         steps: Steps of each.
         report: Called with (rounds done, rounds).
     """
-    directions = ("query_to_doc", "query_to_query")
-    losses = {
-        "stock": MultipleNegativesRankingLoss(model, directions=directions, partition_mode="joint"),
+    losses: dict[str, torch.nn.Module] = {
+        "stock": MultipleNegativesRankingLoss(
+            model, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
+        ),
         "gecko": GeckoLoss(model),
         "chunked": GeckoLoss(model, chunk_size=chunk_size),
     }
