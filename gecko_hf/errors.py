@@ -8,7 +8,9 @@
     ├── OutputError            the output folder cannot be written or belongs to another recipe
     ├── ReplyError             an LLM's reply could not be understood
     ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
-    └── SubmissionError        results are not what the leaderboard takes
+    ├── SubmissionError        results are not what the leaderboard takes
+    └── LLMError               a language model cannot do, or does wrongly, what was asked of it
+        └── BoundaryError      a span of a text does not begin and end on token boundaries
 
 The command line prints the message of a `GeckoError` and exits with 2; anything else is a bug and keeps its traceback.
 """
@@ -49,6 +51,14 @@ class EvaluationError(GeckoError):
 
 class SubmissionError(GeckoError):
     """Results are not what the MTEB leaderboard or the Hub takes; every finding is named."""
+
+
+class LLMError(GeckoError):
+    """A language model cannot do what is asked of it, or does it wrongly."""
+
+
+class BoundaryError(LLMError):
+    """A span of a text does not begin and end on token boundaries, so it has no log-likelihood of its own."""
 
 
 class MissingExtraError(GeckoError):

@@ -65,7 +65,7 @@ STAGES = (
         "write queries, mine, rank and label: FRet",
         fret_stage,
         ("corpus",),
-        lambda r: (asdict(r.encoder), asdict(r.llm), asdict(r.fret)),
+        lambda r: (asdict(r.encoder), r.llm.identity(), asdict(r.fret)),
     ),
     Stage("finetune", "train on FRet", finetune_stage, ("prefinetune", "fret"), lambda r: asdict(r.finetune)),
     Stage(

@@ -19,7 +19,7 @@ from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.recipe import EvaluationRecipe
 from gecko_hf.fret.recipe import FRetRecipe
-from gecko_hf.llm.recipe import LLMRecipe
+from gecko_hf.llm.recipe import LLMRecipe, check_llm
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.schema import apply_override, build, number
 from gecko_hf.training.mixture_recipe import check_mixture
@@ -115,6 +115,7 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 
 def _check(recipe: Recipe, where: str) -> None:
     """Checks that need more than one field."""
+    check_llm(recipe.llm, where)
     corpus, fret = recipe.corpus, recipe.fret
     if corpus.source == "files" and not corpus.path:
         raise RecipeError(f"{where}: corpus.path is missing. Name a file, a folder or a Hub data set: corpus.path=PATH")

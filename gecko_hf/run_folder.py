@@ -46,6 +46,7 @@ class Paths:
     logs = property(lambda self: self.root / "logs")
     vectors = property(lambda self: self.root / "vectors")
     checkpoints = property(lambda self: self.root / "checkpoints")
+    answers = property(lambda self: self.root / "answers.sqlite")
 
 
 def hash_of(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +10,7 @@ from typing import Literal
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import ReplyError
 from gecko_hf.llm.base import Annotator, PassagePrompt
-
-_REPLY = re.compile(r"\s*Task:[ \t]*(?P<task>[^\n]+)\n+\s*Query:[ \t]*(?P<query>[^\n]+?)\s*", re.IGNORECASE)
+from gecko_hf.llm.reply import parse_reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +34,6 @@ class Rejected:
     def gate(self) -> str:
         """What refused it."""
         return self.reason.partition(":")[0]
-
-
-def parse_reply(reply: str) -> tuple[str, str]:
-    """The task and the query of a reply.
-
-    Raises:
-        ReplyError: If the reply is not one `Task:` line followed by one `Query:` line, both with text.
-    """
-    match = _REPLY.fullmatch(reply)
-    if not match:
-        raise ReplyError(f"The reply {reply[:80]!r} is not a line 'Task: ...' followed by a line 'Query: ...'.")
-    return match["task"].strip(), match["query"].strip()
 
 
 def draw_tasks(

@@ -71,7 +71,7 @@ def summarise(
             "tasks": dict(Counter(row["task"] for row in labels).most_common(SHOWN_TASKS)),
             "set_aside": set_aside_counts(paths.fret),
             "test_sets": recipe.fret.quality.test_sets,
-            "llm": recipe.llm.backend,
+            "llm": recipe.llm.name,
             "candidates": recipe.fret.candidates,
         },
         "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},

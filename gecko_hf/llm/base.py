@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 # RC labels, worst first (graded relevance after Zhuang et al. 2023, "RG-3L"; the paper does not name its labels).
 RELEVANCE_LABELS = ("Not Relevant", "Somewhat Relevant", "Highly Relevant")
@@ -74,11 +75,30 @@ class Scores:
 
 
 class LanguageModel(Protocol):
-    """A causal language model. Every method may be awaited many times at once; the model bounds what is in flight."""
+    """A causal language model, used inside `async with`, which holds its connections for that time.
 
-    id: str
-    revision: str
-    capabilities: frozenset[Capability]
+    Every method may be awaited many times at once; the model bounds what is in flight.
+    """
+
+    @property
+    def id(self) -> str:
+        """The model, as a person would name it."""
+
+    @property
+    def revision(self) -> str:
+        """Its version: a commit, or a hash of its weights."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
+
+    async def __aenter__(self) -> Self:
+        """Open what is needed to ask."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
 
     async def generate(self, prompt: str, sampling: Sampling) -> Completion:
         """Continue a prompt."""
@@ -108,9 +128,17 @@ class PassagePrompt:
 class Annotator(Protocol):
     """Who writes FRet's queries and judges its candidates."""
 
-    id: str
-    revision: str
-    capabilities: frozenset[Capability]
+    @property
+    def id(self) -> str:
+        """The model, as a person would name it."""
+
+    @property
+    def revision(self) -> str:
+        """Its version: a commit, or a hash of its weights."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -63,14 +63,12 @@ class Run:
         return VectorStore(model, self.paths.vectors)
 
     def llm(self) -> Annotator:
-        """The LLM that the recipe names."""
-        from gecko_hf.llm.unigram import UnigramAnnotator
+        """The LLM that the recipe names; what it answers is kept in the run folder."""
+        from gecko_hf.llm.open import open_annotator
 
-        return UnigramAnnotator(
-            ((p.title, p.text) for p in self.passages),
-            drop_words=self.recipe.llm.drop_words,
-            keep_content=self.recipe.llm.keep_content,
-            max_query_words=self.recipe.llm.max_query_words,
-            lead_weight=self.recipe.llm.lead_weight,
+        return open_annotator(
+            self.recipe.llm,
             seed=self.recipe.seed,
+            collection=lambda: ((p.title, p.text) for p in self.passages),
+            answers=self.paths.answers,
         )

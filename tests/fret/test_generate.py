@@ -1,21 +1,7 @@
 import pytest
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.errors import ReplyError
-from gecko_hf.fret.generate import draw_tasks, generate_queries, parse_reply
-
-
-@pytest.mark.parametrize("reply", ["Task: find it\nQuery: where?", "  task: find it\n\nquery:  where?  \n"])
-def test_a_reply_has_a_task_line_and_a_query_line(reply):
-    assert parse_reply(reply) == ("find it", "where?")
-
-
-@pytest.mark.parametrize(
-    "reply", ["", "Query: where?", "Task: a\nQuery:", "Task: a\nQuery: b\nMore: c", "Task:\nQuery: b"]
-)
-def test_any_other_reply_is_refused_with_what_was_seen(reply):
-    with pytest.raises(ReplyError, match="is not a line 'Task"):
-        parse_reply(reply)
+from gecko_hf.fret.generate import draw_tasks, generate_queries
 
 
 class Scripted:

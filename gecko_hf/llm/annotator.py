@@ -1,0 +1,138 @@
+"""Any language model as FRet's writer and judge, through the three few-shot prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+from gecko_hf.errors import ReplyError
+from gecko_hf.llm.base import Capability, LanguageModel, PassagePrompt, Sampling
+from gecko_hf.llm.fewshot import FewShotPrompts, one_line
+from gecko_hf.llm.reply import parse_reply
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+WINDOW = 2048  # ours: prompts that are held ready at once; the model bounds what is in flight
+RETRY_TEMPERATURE = 0.7  # ours: the least for a second try, since a greedy one would say the same again
+
+
+class PromptedAnnotator:
+    """P_QG, P_QL and P_RC asked of one language model.
+
+    A reply that does not parse is asked for once more with another seed; if that does not parse either it is returned as
+    it is, and whoever parses it sets the passage aside with the reason.
+
+    Args:
+        model: The language model; opened for the time of each call.
+        prompts: The few-shot prompts.
+        sampling: How queries are drawn; its seed is replaced by one for each passage.
+        seed: Seeds the draws, together with each passage's key.
+    """
+
+    def __init__(self, model: LanguageModel, prompts: FewShotPrompts, sampling: Sampling, *, seed: int = 0) -> None:
+        self.model = model
+        self.prompts = prompts
+        self.sampling = sampling
+        self.seed = seed
+
+    @property
+    def id(self) -> str:
+        """The model's id."""
+        return self.model.id
+
+    @property
+    def revision(self) -> str:
+        """The model's revision."""
+        return self.model.revision
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model can do."""
+        return self.model.capabilities
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Sampling, seed and the hashes of the prompts."""
+        return {
+            "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "seed"},
+            "seed": self.seed,
+            "prompts": dict(self.prompts.hashes),
+        }
+
+    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
+        """P_QG: a reply for each passage, `Task: ...` and `Query: ...` on two lines wherever the model kept to it."""
+        return self._each(self._write, prompts)
+
+    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
+        """P_QL: mean log-likelihood of each query's tokens given its passage."""
+        return self._each(self._likelihood, list(zip(prompts, continuations, strict=True)))
+
+    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
+        """P_RC: log-likelihood of each label for each (query, passage); shape (prompts, labels)."""
+
+        async def grade(prompt: PassagePrompt) -> list[float]:
+            return await self.model.label_log_likelihoods(self.prompts.relevance(prompt), [f" {v}" for v in labels])
+
+        return self._each(grade, prompts)
+
+    async def _write(self, prompt: PassagePrompt) -> str:
+        stop = ("\n",) if prompt.task else ("\n\n",)
+        reply = ""
+        for attempt in range(2):
+            temperature = max(self.sampling.temperature, RETRY_TEMPERATURE if attempt else 0.0)
+            sampling = replace(
+                self.sampling, temperature=temperature, stop=stop, seed=self._seed_of(prompt.key, attempt)
+            )
+            done = await self.model.generate(self.prompts.generation(prompt), sampling)
+            reply = f"Task: {prompt.task}\nQuery:{done.text}" if prompt.task else f"Task:{done.text}"
+            if done.finish_reason == "length":  # half a query is none
+                reply = f"(cut after {done.completion_tokens} tokens) {reply}"
+            try:
+                task, query = parse_reply(reply)
+            except ReplyError:
+                continue
+            return f"Task: {task}\nQuery: {query}"
+        return reply
+
+    async def _likelihood(self, pair: tuple[PassagePrompt, str]) -> float:
+        prefix, query = self.prompts.likelihood(pair[0]), f" {one_line(pair[1])}"
+        scores = await self.model.score(prefix + query, [(len(prefix), len(prefix + query))])
+        return scores.spans[0].mean
+
+    def _seed_of(self, key: str, attempt: int) -> int:
+        digest = hashlib.sha256(f"{self.seed}:{key}:{attempt}".encode()).digest()
+        return int.from_bytes(digest[:4]) % (2**31 - 1) + 1  # positive and 31 bit, which every server takes
+
+    def _each(self, ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+        async def session() -> list[Result]:
+            async with self.model:
+                return await map_in_order(ask, items)
+
+        return asyncio.run(session())
+
+
+async def map_in_order(
+    ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], window: int = WINDOW
+) -> list[Result]:
+    """Ask for every item, `window` of them waiting at a time; results in the order of the items.
+
+    The first error ends the others and is raised.
+    """
+    results: list[Any] = [None] * len(items)
+    todo = iter(enumerate(items))
+
+    async def worker() -> None:
+        for i, item in todo:
+            results[i] = await ask(item)
+
+    workers = [asyncio.create_task(worker()) for _ in range(min(window, len(items)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for task in workers:
+            task.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return results

@@ -1,0 +1,230 @@
+"""`local`: a transformers causal LM in this process, on any device, batched by length.
+
+Log-probabilities come from one forward pass over the whole text, padded on the right where nothing looks, and from the
+raw logits in 32 bit. Completions are drawn by the Gumbel-max trick with one seeded generator a row, so that what a prompt
+gets does not depend on its company.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from gecko_hf.errors import LLMError
+from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, SpanScore
+from gecko_hf.llm.batcher import Batcher, Gathered
+from gecko_hf.llm.fingerprint import weights_revision
+from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A text as tokens, and the token ranges to score."""
+
+    ids: list[int]
+    ranges: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """A prompt as tokens, and how to continue it."""
+
+    ids: list[int]
+    sampling: Sampling
+
+
+class LocalModel:
+    """A causal LM in this process.
+
+    Args:
+        path: A folder with a checkpoint and its tokenizer, or a Hub id.
+        revision: Hub revision.
+        device: A torch device; `auto` takes a GPU where there is one.
+        dtype: A torch dtype by name; `auto` is float32 on a CPU and the checkpoint's own elsewhere.
+        batch_tokens: Most tokens in a batch, padding included.
+
+    Raises:
+        LLMError: If there is no such checkpoint, or its tokenizer is not a fast one.
+    """
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_tokens: int = 16_384,
+    ) -> None:
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        if dtype == "auto" and self.device.type == "cpu":
+            dtype = "float32"
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+            model: Any = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise LLMError(
+                f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
+                "Give a folder with a checkpoint and its tokenizer, or a Hub id: llm.model=PATH"
+            ) from error
+        self.model = model.to(self.device).eval()
+        self.id = path
+        self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(Path(path))
+        self._head = self._special_head()
+        self._limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
+        self._score = Gathered(Batcher(self._score_batch, lambda r: len(r.ids), batch_tokens))
+        self._generate = Gathered(
+            Batcher(
+                self._generate_batch,
+                lambda r: len(r.ids) + r.sampling.max_tokens,
+                batch_tokens,
+                group=lambda r: (r.sampling.temperature, r.sampling.top_p, r.sampling.max_tokens, r.sampling.stop),
+            )
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def generate(self, prompt: str, sampling: Sampling) -> Completion:
+        """Continue a prompt; the same prompt and sampling give the same text in any batch, up to rounding.
+
+        Raises:
+            LLMError: If prompt and completion do not fit the model.
+        """
+        ids = self._ids(prompt)
+        self._check_length(len(ids) + sampling.max_tokens, prompt)
+        return await self._generate.submit(_Prompt(ids, sampling))
+
+    async def score(self, text: str, spans: Sequence[Span]) -> Scores:
+        """Log-probabilities of spans of a text in one pass.
+
+        Raises:
+            BoundaryError: If a span does not begin and end on token boundaries.
+            LLMError: If the text does not fit the model, or a span starts where nothing comes before it.
+        """
+        ids = self._ids(text)
+        self._check_length(len(ids), text)
+        at = {0: len(self._head), len(text): len(ids)}
+        for position in boundaries(text, spans):
+            at[position] = check_prefix(ids, self._ids(text[:position]), text, position)
+        ranges = [(at[start], at[end]) for start, end in spans]
+        if min(first for first, _ in ranges) == 0:
+            raise LLMError("This model has no token that begins a text, so a text's first token has no probability.")
+        values = await self._score.submit(_Scored(ids, ranges))
+        return Scores(tuple(SpanScore(tuple(row)) for row in values), len(ids))
+
+    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
+        """Exact log-likelihood of each label as the continuation of a prefix."""
+        return await labels_by_score(self, prefix, labels)
+
+    def _ids(self, text: str) -> list[int]:
+        return [*self._head, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def _special_head(self) -> list[int]:
+        """The special tokens that the tokenizer puts before a text (BOS); what it puts after one is left out."""
+        bare, whole = self.tokenizer("a", add_special_tokens=False)["input_ids"], self.tokenizer("a")["input_ids"]
+        start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+        return list(whole[:start])
+
+    def _check_length(self, needed: int, text: str) -> None:
+        if self._limit is not None and needed > self._limit:
+            raise LLMError(
+                f"A prompt that ends in {text[-40:]!r} needs {needed} tokens; {self.id} takes {self._limit}. "
+                "Lower corpus.max_words or llm.max_tokens, or take a model with a longer context."
+            )
+
+    @torch.inference_mode()
+    def _score_batch(self, batch: list[_Scored]) -> list[list[list[float]]]:
+        width = max(len(r.ids) for r in batch)
+        ids = torch.tensor([r.ids + [0] * (width - len(r.ids)) for r in batch], device=self.device)
+        mask = torch.tensor([[1] * len(r.ids) + [0] * (width - len(r.ids)) for r in batch], device=self.device)
+        first = min(start for r in batch for start, _ in r.ranges)
+        last = max(end for r in batch for _, end in r.ranges)
+        # Token i is predicted at position i - 1; only the positions that somebody asked for go through the vocabulary.
+        keep = torch.arange(first - 1, last - 1, device=self.device)
+        arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+        if self._keeps:
+            arguments["logits_to_keep"] = keep
+        logits = self.model(**arguments).logits
+        logits = (logits if self._keeps else logits[:, keep]).float()
+        picked = logits.gather(-1, ids[:, first:last, None]).squeeze(-1) - logits.logsumexp(-1)
+        rows = picked.cpu().tolist()
+        return [
+            [row[start - first : end - first] for start, end in r.ranges] for row, r in zip(rows, batch, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _generate_batch(self, batch: list[_Prompt]) -> list[Completion]:
+        sampling = batch[0].sampling
+        width = max(len(r.ids) for r in batch)
+        config = self.model.generation_config
+        pad = next(t for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0) if t is not None)
+        end = config.eos_token_id if config.eos_token_id is not None else self.tokenizer.eos_token_id
+        ids = torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in batch], device=self.device)
+        mask = torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in batch], device=self.device)
+        processors = LogitsProcessorList()
+        if sampling.temperature > 0:
+            processors.append(_SeededDraw([r.sampling.seed or 0 for r in batch], sampling, self.device))
+        written = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
+                max_new_tokens=sampling.max_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+                eos_token_id=end,
+                stop_strings=list(sampling.stop) or None,
+            ),
+            tokenizer=self.tokenizer,
+            logits_processor=processors,
+        )[:, width:].tolist()
+        ends = {end} if isinstance(end, int) else set(end or ())
+        return [self._completion(r, row, ends) for r, row in zip(batch, written, strict=True)]
+
+    def _completion(self, request: _Prompt, written: list[int], ends: set[int]) -> Completion:
+        count = next((i for i, token in enumerate(written) if token in ends), len(written))
+        text = str(self.tokenizer.decode(written[:count], skip_special_tokens=True))
+        cuts = [at for at in (text.find(stop) for stop in request.sampling.stop) if at >= 0]
+        stopped = bool(cuts) or count < len(written)
+        return Completion(text[: min(cuts)] if cuts else text, "stop" if stopped else "length", len(request.ids), count)
+
+
+class _SeededDraw(LogitsProcessor):
+    """Turns greedy search into sampling: argmax(log p + Gumbel noise) is a draw from p; one generator a row."""
+
+    def __init__(self, seeds: Sequence[int], sampling: Sampling, device: torch.device) -> None:
+        self._generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+        self._warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(sampling.temperature)]
+        if sampling.top_p < 1:
+            self._warpers.append(TopPLogitsWarper(sampling.top_p))
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        for warp in self._warpers:
+            scores = warp(input_ids, scores)
+        noise = torch.empty_like(scores, dtype=torch.float32)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() - noise.log()

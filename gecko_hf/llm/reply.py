@@ -1,0 +1,21 @@
+"""The form of a P_QG reply: a line with the task, a line with the query."""
+
+from __future__ import annotations
+
+import re
+
+from gecko_hf.errors import ReplyError
+
+_REPLY = re.compile(r"\s*Task:[ \t]*(?P<task>[^\n]+)\n+\s*Query:[ \t]*(?P<query>[^\n]+?)\s*", re.IGNORECASE)
+
+
+def parse_reply(reply: str) -> tuple[str, str]:
+    """The task and the query of a reply.
+
+    Raises:
+        ReplyError: If the reply is not one `Task:` line followed by one `Query:` line, both with text.
+    """
+    match = _REPLY.fullmatch(reply)
+    if not match:
+        raise ReplyError(f"The reply {reply[:80]!r} is not a line 'Task: ...' followed by a line 'Query: ...'.")
+    return match["task"].strip(), match["query"].strip()

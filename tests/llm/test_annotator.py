@@ -1,0 +1,176 @@
+"""Few-shot prompts and the annotator that asks them."""
+
+import asyncio
+import re
+
+import pytest
+from causal import write_prompts
+
+from gecko_hf.errors import LLMError, ReplyError
+from gecko_hf.llm.annotator import PromptedAnnotator, map_in_order
+from gecko_hf.llm.base import RELEVANCE_LABELS, Capability, Completion, PassagePrompt, Sampling, Scores, SpanScore
+from gecko_hf.llm.fewshot import load_prompts
+from gecko_hf.llm.reply import parse_reply
+
+PASSAGE = PassagePrompt("p1", "Bees", "A hive\n\nholds  honey.")
+
+
+class Script:
+    """A language model that says what the test wants, and remembers what it was asked."""
+
+    id, revision, capabilities = "script", "1", frozenset(Capability)
+
+    def __init__(self, *replies: str | Completion):
+        self.replies, self.prompts, self.samplings, self.open = list(replies), [], [], 0
+
+    async def __aenter__(self):
+        self.open += 1
+        return self
+
+    async def __aexit__(self, *_):
+        self.open -= 1
+
+    async def generate(self, prompt, sampling):
+        assert self.open
+        self.prompts.append(prompt)
+        self.samplings.append(sampling)
+        reply = self.replies.pop(0)
+        return reply if isinstance(reply, Completion) else Completion(reply, "stop", 10, 5)
+
+    async def score(self, text, spans):
+        self.prompts.append([text[:start] for start, _ in spans] + [text[start:end] for start, end in spans])
+        return Scores(tuple(SpanScore((-1.0, -2.0, -6.0)) for _ in spans), 9)
+
+    async def label_log_likelihoods(self, prefix, labels):
+        self.prompts.append(prefix)
+        return [-float(len(label)) for label in labels]
+
+
+def annotator(model, **sampling):
+    return PromptedAnnotator(model, load_prompts(), Sampling(**sampling), seed=5)
+
+
+class TestPrompts:
+    def test_p_qg_shows_many_different_tasks(self):
+        blocks = load_prompts().heads["p_qg"].strip().split("\n\n")[1:]
+        tasks = {parse_reply(block[block.index("Task:") :])[0] for block in blocks}
+        assert len(tasks) >= 8
+        assert all(task.startswith("Given ") for task in tasks)
+
+    def test_p_rc_shows_every_grade_and_not_in_one_order(self):
+        grades = re.findall("Relevance: (.+)\n", load_prompts().heads["p_rc"])
+        assert {*grades} == {*RELEVANCE_LABELS}
+        assert grades not in (sorted(grades), sorted(grades, reverse=True))
+
+    def test_what_is_scored_begins_on_a_token_boundary(self):
+        prompts = load_prompts()
+        assert prompts.likelihood(PASSAGE).endswith("Title: Bees\nPassage: A hive holds honey.\nQuery:")
+        asked = PassagePrompt("p1", "", "Text.", query="what\n holds honey")
+        assert prompts.relevance(asked).endswith("\n\nPassage: Text.\nQuery: what holds honey\nRelevance:")
+
+    def test_the_head_comes_first_and_is_the_same_for_all_so_that_a_prefix_cache_holds_it(self):
+        prompts = load_prompts()
+        for name, ask in (("p_qg", prompts.generation), ("p_ql", prompts.likelihood)):
+            assert ask(PASSAGE).startswith(prompts.heads[name])
+
+    def test_a_prompts_hash_is_that_of_its_file(self, tmp_path):
+        package = load_prompts()
+        folder = write_prompts(tmp_path)
+        assert load_prompts(str(folder)).hashes["p_ql"] != package.hashes["p_ql"]
+        assert {len(v) for v in package.hashes.values()} == {16}
+
+    @pytest.mark.parametrize("broken", ["p_ql", "p_rc"])
+    def test_a_folder_with_a_broken_prompt_is_refused_by_name(self, tmp_path, broken):
+        folder = write_prompts(tmp_path)
+        (folder / f"{broken}.yaml").write_text("instruction: x\nexamples: [{text: a, query: b, label: Great}]\n")
+        if broken == "p_ql":
+            (folder / "p_ql.yaml").unlink()
+        with pytest.raises(LLMError, match=rf"{broken}\.yaml is no few-shot prompt"):
+            load_prompts(str(folder))
+
+
+class TestWriting:
+    def test_a_free_task_is_written_by_the_model(self):
+        model = Script(" Given a question, find an answer\nQuery: who holds honey?")
+        assert annotator(model).generate([PASSAGE]) == [
+            "Task: Given a question, find an answer\nQuery: who holds honey?"
+        ]
+        assert model.prompts[0].endswith("honey.\nTask:")
+        assert model.samplings[0].stop == ("\n\n",)
+
+    def test_a_given_task_is_read_as_a_sentence_and_kept_under_its_name(self):
+        model = Script(" honey storage ")
+        asked = PassagePrompt("p1", "Bees", "A hive.", task="search result")
+        assert annotator(model).generate([asked]) == ["Task: search result\nQuery: honey storage"]
+        assert "might show up as a search result\nQuery:" in model.prompts[0][-90:]
+        assert model.samplings[0].stop == ("\n",)
+
+    def test_a_reply_that_does_not_parse_is_asked_for_once_more_with_another_seed(self):
+        model = Script("nothing", " A task\nQuery: fine")
+        assert annotator(model, temperature=0.0).generate([PASSAGE]) == ["Task: A task\nQuery: fine"]
+        first, second = model.samplings
+        assert first.seed != second.seed
+        assert (first.temperature, second.temperature) == (0.0, 0.7)  # a greedy model would repeat itself
+
+    def test_a_second_one_is_returned_so_that_its_reason_can_be_told(self):
+        (reply,) = annotator(Script("nothing", "again nothing")).generate([PASSAGE])
+        with pytest.raises(ReplyError, match="again nothing"):
+            parse_reply(reply)
+
+    def test_a_query_that_was_cut_off_is_not_taken_for_a_whole_one(self):
+        cut = Completion(" A task\nQuery: who holds the", "length", 10, 96)
+        (reply,) = annotator(Script(cut, cut)).generate([PASSAGE])
+        with pytest.raises(ReplyError, match="cut after 96 tokens"):
+            parse_reply(reply)
+
+    def test_seeds_depend_on_the_passage_and_not_on_its_place(self):
+        model = Script(*[" T\nQuery: q"] * 3)
+        other = PassagePrompt("p2", "", "x")
+        annotator(model).generate([PASSAGE, other])
+        annotator(model).generate([PASSAGE])
+        assert model.samplings[0].seed == model.samplings[2].seed != model.samplings[1].seed
+
+
+def test_query_likelihood_is_the_mean_over_the_querys_tokens_alone():
+    model = Script()
+    assert annotator(model).log_likelihood([PASSAGE], ["who\nholds  honey"]) == [-3.0]
+    assert model.prompts == [[load_prompts().likelihood(PASSAGE), " who holds honey"]]
+
+
+def test_labels_follow_the_prefix_after_a_space():
+    model = Script()
+    asked = PassagePrompt("p1", "", "x", query="q")
+    (row,) = annotator(model).label_log_likelihoods([asked], RELEVANCE_LABELS)
+    assert row == [-float(len(label) + 1) for label in RELEVANCE_LABELS]
+    with pytest.raises(ValueError, match="no query"):
+        annotator(model).label_log_likelihoods([PASSAGE], RELEVANCE_LABELS)
+
+
+def test_provenance_names_sampling_seed_and_prompts():
+    settings = annotator(Script(), temperature=0.3).settings
+    assert settings["sampling"]["temperature"] == 0.3
+    assert settings["prompts"] == load_prompts().hashes
+    assert settings["seed"] == 5
+
+
+def test_answers_keep_the_order_of_the_questions_whatever_ends_first():
+    async def ask(item: int) -> int:
+        await asyncio.sleep(0.001 * (item * 7 % 5))
+        return item
+
+    assert asyncio.run(map_in_order(ask, range(50), window=8)) == list(range(50))
+
+
+def test_the_first_error_ends_the_rest():
+    started = []
+
+    async def ask(item: int) -> int:
+        started.append(item)
+        await asyncio.sleep(0)
+        if item == 3:
+            raise LLMError("dead")
+        return item
+
+    with pytest.raises(LLMError, match="dead"):
+        asyncio.run(map_in_order(ask, range(1000), window=4))
+    assert len(started) < 20

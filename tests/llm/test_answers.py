@@ -1,0 +1,119 @@
+"""Every answer is kept once under what produced it, and never asked for again."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from gecko_hf.llm.answers import Answers, StoredModel
+from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, SpanScore
+
+
+class Counted:
+    """Answers with what it was asked, and counts."""
+
+    capabilities = frozenset(Capability)
+
+    def __init__(self, id="m", revision="1"):
+        self.id, self.revision, self.asked = id, revision, []
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def generate(self, prompt, sampling):
+        self.asked.append(prompt)
+        return Completion(f"{prompt} ünd {sampling.seed}", "stop", 3, 2)
+
+    async def score(self, text, spans):
+        self.asked.append(text)
+        return Scores(tuple(SpanScore((-0.1 * end, -1 / 3)) for _, end in spans), 7)
+
+
+def ask(stored, *coroutines):
+    async def run():
+        async with stored:
+            return [await c for c in coroutines]
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "deep" / "answers.sqlite"
+
+
+def everything(stored):
+    return ask(
+        stored,
+        stored.generate("p", Sampling(seed=1)),
+        stored.score("abcdef", [(1, 3), (3, 6)]),
+        stored.label_log_likelihoods("x", [" a", " bb"]),
+    )
+
+
+def test_a_second_process_gets_the_same_answers_to_the_last_bit_without_asking(file):
+    first, second = Counted(), Counted()
+    before = StoredModel(first, Answers(file))
+    answers = everything(before)
+    before.answers.close()
+    after = StoredModel(second, Answers(file))
+    assert everything(after) == answers
+    assert second.asked == []
+    assert (before.usage.requests, before.usage.reused, before.usage.prompt_tokens) == (4, 0, 3 + 7 * 3)
+    assert (after.usage.requests, after.usage.reused, after.usage.completion_tokens) == (0, 4, 0)
+    after.answers.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m, s: (Counted(id="other"), s),
+        lambda m, s: (Counted(revision="2"), s),
+        lambda m, s: (m, replace(s, temperature=0.1)),
+        lambda m, s: (m, replace(s, seed=2)),
+        lambda m, s: (m, replace(s, stop=("\n",))),
+    ],
+    ids=["id", "revision", "temperature", "seed", "stop"],
+)
+def test_another_model_or_sampling_is_another_answer(file, change):
+    model, sampling = Counted(), Sampling(seed=1)
+    answers = Answers(file)
+    ask(StoredModel(model, answers), StoredModel(model, answers).generate("p", sampling))
+    other, changed = change(Counted(), sampling)
+    stored = StoredModel(other, answers)
+    ask(stored, stored.generate("p", changed))
+    assert other.asked == ["p"]
+    assert len(answers) == 2
+    answers.close()
+
+
+def test_a_kill_loses_no_answer_that_was_given(file):
+    script = (
+        "from pathlib import Path; from gecko_hf.llm.answers import Answers\n"
+        f"answers = Answers(Path({str(file)!r}))\n"
+        "for i in range(10**9):\n answers.put(str(i), i)\n print(i, flush=True)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    seen = [int(child.stdout.readline()) for _ in range(200)]
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    answers = Answers(file)
+    assert [answers.get(str(i)) for i in seen] == seen
+    answers.close()
+
+
+def test_two_writers_agree_on_the_first_answer(file):
+    one, two = Answers(file), Answers(file)
+    one.put("k", "first")
+    two.put("k", "second")
+    assert one.get("k") == two.get("k") == "first"
+    one.close()
+    two.close()

@@ -1,0 +1,86 @@
+"""`gecko-hf run recipes/domain llm.backend=local llm.model=PATH`, with a tiny model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from causal import save_causal_model, write_prompts
+from datasets import load_dataset
+
+from gecko_hf import pipeline
+from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt
+from gecko_hf.llm.open import open_annotator
+from gecko_hf.llm.recipe import LLMRecipe
+from gecko_hf.recipe import load_recipe
+
+DOMAIN = Path(__file__).parents[2] / "recipes" / "domain"
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory) -> Path:
+    """A random model that ends its lines, so that some of its replies are queries."""
+    return save_causal_model(tmp_path_factory.mktemp("talker") / "model", newline=6.0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_recipe_runs_to_its_report_with_a_model_in_this_process(tmp_path, talker, tiny_model_path, library_folder):
+    from rich.console import Console
+
+    overrides = [
+        f"corpus.path={library_folder}", f"output={tmp_path / 'r'}", f"encoder.base={tiny_model_path}", "encoder.dims=[8]",
+        "llm.backend=local", f"llm.model={talker}", f"llm.prompts={write_prompts(tmp_path / 'prompts')}", "llm.max_tokens=24",
+        "prefinetune.rows=16", "prefinetune.batch_size=8", "fret.rows=12", "fret.candidates=3", "finetune.batch_size=4",
+        "evaluation.held_out=0.2",
+    ]  # fmt: skip
+    with (tmp_path / "seen").open("w") as sink:
+        folder = pipeline.run(load_recipe(DOMAIN, overrides), Console(file=sink, width=140))
+    counts = json.loads((folder / "logs" / "fret.json").read_text())["counts"]
+    assert counts["rows"] >= 4
+    assert counts["rows"] + counts["set_aside"] == 12  # nothing is dropped silently
+    labels = load_dataset("parquet", data_files=str(folder / "fret/labels/train.parquet"), split="train")
+    assert {*labels["llm"]} == {str(talker)}
+    assert all(r.startswith("sha256:") for r in labels["llm_revision"])
+    assert all(value < 0 for row in labels for value in row["ql"] + row["rc"])
+    reasons = [json.loads(line)["reason"] for line in (folder / "fret" / "set_aside.jsonl").read_text().splitlines()]
+    assert all("is not a line 'Task: ...'" in reason for reason in reasons)
+    assert talker.name in (folder / "fret" / "README.md").read_text()
+
+
+def test_a_restart_asks_for_nothing_that_was_answered(tmp_path, talker):
+    recipe = LLMRecipe(
+        backend="local", model=str(talker), prompts=str(write_prompts(tmp_path / "prompts")), max_tokens=16
+    )
+    passages = [PassagePrompt(str(i), "", f"Passage {i} is about bread.", task="search result") for i in range(5)]
+    asked = [PassagePrompt(p.key, p.title, p.text, query="bread") for p in passages]
+
+    def everything(annotator):
+        return (
+            annotator.generate(passages),
+            annotator.log_likelihood(asked, [p.query for p in asked]),
+            annotator.label_log_likelihoods(asked, RELEVANCE_LABELS),
+        )
+
+    def fresh():
+        return open_annotator(recipe, seed=1, collection=list, answers=tmp_path / "answers.sqlite")
+
+    first, second = fresh(), fresh()
+    assert everything(first) == everything(second)
+    assert first.model.usage.requests >= 5 + 5 + 15
+    assert second.model.usage.requests == 0
+
+
+def test_the_packages_prompts_work_with_a_real_tokenizer_at_every_boundary(talker):
+    """The whole few-shot heads: every span that FRet scores begins and ends on a token boundary."""
+    from gecko_hf.llm.fewshot import load_prompts
+    from gecko_hf.llm.local import LocalModel
+    from gecko_hf.llm.spans import check_prefix
+
+    model, prompts = LocalModel(str(talker), device="cpu"), load_prompts()
+    asked = PassagePrompt("k", "Zürich", "東京 — naïve “text”.", query="über 寿司?")
+    ends = [
+        (prompts.likelihood(asked), " über 寿司?"),
+        *((prompts.relevance(asked), f" {v}") for v in RELEVANCE_LABELS),
+    ]
+    for prefix, rest in ends:
+        ids, before = model._ids(prefix + rest), model._ids(prefix)
+        assert check_prefix(ids, before, prefix + rest, len(prefix)) == len(before) < len(ids)
