@@ -10,7 +10,8 @@
     ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
     ├── SubmissionError        results are not what the leaderboard takes
     └── LLMError               a language model cannot do, or does wrongly, what was asked of it
-        └── BoundaryError      a span of a text does not begin and end on token boundaries
+        ├── BoundaryError      a span of a text does not begin and end on token boundaries
+        └── EndpointError      endpoints stopped answering; what was answered is kept
 
 The command line prints the message of a `GeckoError` and exits with 2; anything else is a bug and keeps its traceback.
 """
@@ -59,6 +60,10 @@ class LLMError(GeckoError):
 
 class BoundaryError(LLMError):
     """A span of a text does not begin and end on token boundaries, so it has no log-likelihood of its own."""
+
+
+class EndpointError(LLMError):
+    """Endpoints do not answer any more, or never answer one request; what was answered is kept."""
 
 
 class MissingExtraError(GeckoError):

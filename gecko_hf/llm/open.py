@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gecko_hf.errors import LLMError
 from gecko_hf.llm.annotator import PromptedAnnotator
 from gecko_hf.llm.answers import Answers, StoredModel
 from gecko_hf.llm.base import Annotator, LanguageModel, Sampling
 from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.llm.recipe import LLMRecipe
+
+if TYPE_CHECKING:
+    from gecko_hf.llm.endpoints.model import EndpointModel
 
 
 def open_annotator(
@@ -39,12 +45,12 @@ def open_annotator(
         )
     prompts = load_prompts(recipe.prompts)
     sampling = Sampling(temperature=recipe.temperature, top_p=recipe.top_p, max_tokens=recipe.max_tokens)
-    model = StoredModel(open_model(recipe), Answers(answers))
-    return PromptedAnnotator(model, prompts, sampling, seed=seed)
+    model = open_local(recipe) if recipe.backend == "local" else open_endpoints(recipe)
+    return PromptedAnnotator(StoredModel(model, Answers(answers)), prompts, sampling, seed=seed)
 
 
-def open_model(recipe: LLMRecipe) -> LanguageModel:
-    """The language model of a recipe."""
+def open_local(recipe: LLMRecipe) -> LanguageModel:
+    """The model in this process that a recipe names."""
     from gecko_hf.llm.local import LocalModel
 
     return LocalModel(
@@ -54,3 +60,50 @@ def open_model(recipe: LLMRecipe) -> LanguageModel:
         dtype=recipe.dtype,
         batch_tokens=recipe.batch_tokens,
     )
+
+
+def open_endpoints(recipe: LLMRecipe) -> LanguageModel:
+    """The endpoints that a recipe names, each probed and calibrated.
+
+    Raises:
+        LLMError: If one does not answer, gives no log-probabilities of prompts, or gives other ones under load.
+    """
+    models = [_endpoint_model(recipe, [url]) for url in recipe.urls]
+    asyncio.run(_calibrate(recipe, models))
+    model = _endpoint_model(recipe, recipe.urls)
+    model.id, model.revision = models[0].id, models[0].revision
+    return model
+
+
+def _endpoint_model(recipe: LLMRecipe, urls: list[str]) -> EndpointModel:
+    from gecko_hf.llm.endpoints.openai import OpenAIModel
+    from gecko_hf.llm.endpoints.secret import Secret
+    from gecko_hf.llm.endpoints.sglang import SGLangModel
+    from gecko_hf.llm.endpoints.tgi import TGIModel
+
+    backends: dict[str, type[EndpointModel]] = {"tgi": TGIModel, "openai": OpenAIModel, "sglang": SGLangModel}
+    return backends[recipe.backend](
+        urls,
+        model=recipe.model,
+        revision=recipe.revision,
+        secret=Secret(recipe.api_key_env),
+        concurrency=recipe.concurrency,
+        timeout=recipe.timeout,
+        give_up=recipe.give_up,
+        tokenizer=recipe.tokenizer,
+    )
+
+
+async def _calibrate(recipe: LLMRecipe, models: Sequence[EndpointModel]) -> None:
+    """Probe each endpoint by itself; all must serve the same model."""
+    from gecko_hf.llm.local import LocalModel
+    from gecko_hf.llm.probe import calibrate
+
+    reference = LocalModel(recipe.reference, revision=recipe.revision) if recipe.reference else None
+    for model in models:
+        async with model:
+            await model.identify()
+            await calibrate(model, concurrency=recipe.concurrency, tolerance=recipe.tolerance, reference=reference)
+    served = {(model.id, model.revision) for model in models}
+    if len(served) > 1:
+        raise LLMError(f"The servers of llm.url serve different models: {sorted(served)}. Give servers of one model.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from gecko_hf.errors import RecipeError
 
-MODELS = ("local",)  # the backends that are language models, asked through few-shot prompts
+ENDPOINTS = ("tgi", "openai", "sglang")
+MODELS = ("local", *ENDPOINTS)  # the backends that are language models, asked through few-shot prompts
 
 
 def option(default: Any, *backends: str, low: float | None = None, high: float | None = None, rows: bool = True) -> Any:
@@ -28,7 +31,7 @@ def option(default: Any, *backends: str, low: float | None = None, high: float |
 class LLMRecipe:
     """Who writes the queries and judges the candidates."""
 
-    backend: Literal["unigram", "local"] = "unigram"
+    backend: Literal["unigram", "local", "tgi", "openai", "sglang"] = "unigram"
 
     # unigram
     drop_words: float = option(
@@ -39,7 +42,7 @@ class LLMRecipe:
     lead_weight: int = option(3, "unigram", low=0)  # how many times more the words of an opening sentence count
 
     # every language model
-    model: str | None = option(None, *MODELS)  # a folder or a Hub id
+    model: str | None = option(None, *MODELS)  # local: a folder or a Hub id; endpoints: what the server calls it
     revision: str | None = option(None, *MODELS)
     prompts: str | None = option(None, *MODELS)  # a folder with p_qg.yaml, p_ql.yaml, p_rc.yaml; else the package's
     temperature: float = option(0.7, *MODELS, low=0.0, high=2.0)  # ours: of queries; scores are never warped
@@ -50,6 +53,23 @@ class LLMRecipe:
     device: str = option("auto", "local", rows=False)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "local")
     batch_tokens: int = option(16_384, "local", low=256, rows=False)  # most tokens in a batch, padding included
+
+    # endpoints
+    url: str | None = option(None, *ENDPOINTS, rows=False)  # base URL, without /v1; several equal servers: with commas
+    api_key_env: str | None = option(None, *ENDPOINTS, rows=False)  # NAME of the environment variable with the key
+    tokenizer: str | None = option(
+        None, *ENDPOINTS, rows=False
+    )  # folder or Hub id; without it servers are asked for tokens
+    concurrency: int = option(64, *ENDPOINTS, low=1, rows=False)  # ours: most requests at once at one server
+    timeout: float = option(120.0, *ENDPOINTS, low=0.1, rows=False)  # ours: seconds for one request
+    give_up: float = option(300.0, *ENDPOINTS, low=1.0, rows=False)  # ours: seconds without any answer that end the run
+    tolerance: float = option(0.05, *ENDPOINTS, low=0.0, rows=False)  # ours: nats a token, alone against under load
+    reference: str | None = option(None, *ENDPOINTS, rows=False)  # the same model, to compare with at the start
+
+    @property
+    def urls(self) -> list[str]:
+        """The endpoints' base URLs."""
+        return [part.strip().rstrip("/") for part in (self.url or "").split(",") if part.strip()]
 
     @property
     def name(self) -> str:
@@ -84,5 +104,30 @@ def check_llm(recipe: LLMRecipe, where: str) -> None:
                 f"{where}: llm.{field.name} is for llm.backend {' or '.join(field.metadata['backends'])}; with "
                 f"{recipe.backend} it would not be read. {recipe.backend} reads {', '.join(known)}."
             )
-    if recipe.backend == "local" and not recipe.model:
-        raise RecipeError(f"{where}: llm.model is missing. Name a folder or a Hub id of a causal LM: llm.model=PATH")
+    if recipe.backend in ("local", "openai", "sglang") and not recipe.model:
+        what = (
+            "a folder or a Hub id of a causal LM" if recipe.backend == "local" else "the model as the server calls it"
+        )
+        raise RecipeError(f"{where}: llm.model is missing. Name {what}: llm.model=NAME")
+    if recipe.backend in ENDPOINTS:
+        _check_endpoint(recipe, where)
+
+
+def _check_endpoint(recipe: LLMRecipe, where: str) -> None:
+    if not recipe.urls:
+        raise RecipeError(f"{where}: llm.url is missing. Give the server's base URL: llm.url=http://127.0.0.1:8080")
+    for url in recipe.urls:
+        parts = urlsplit(url)
+        if parts.username or parts.password:
+            raise RecipeError(
+                f"{where}: llm.url holds a user name or password. Put the key into the environment: llm.api_key_env"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RecipeError(f"{where}: llm.url {url!r} is no URL. Write it as http://HOST:PORT")
+        if parts.path.endswith(("/v1", "/generate", "/completions")):
+            raise RecipeError(f"{where}: llm.url {url!r} ends in a route. Give the base URL: {url.partition('/v1')[0]}")
+    # The value is not repeated: it may be the key itself, pasted by mistake.
+    if recipe.api_key_env is not None and not re.fullmatch("[A-Z][A-Z0-9_]*", recipe.api_key_env):
+        raise RecipeError(
+            f"{where}: llm.api_key_env is the NAME of an environment variable, in capitals, for example LLM_KEY; never the key."
+        )

@@ -18,18 +18,40 @@ def load(folder, llm: str):
 @pytest.mark.parametrize(
     ("llm", "says"),
     [
-        ("{model: some/llm}", "llm.model is for llm.backend local; with unigram it would not be read. unigram reads drop_words"),
+        ("{model: m}", "llm.model is for llm.backend local or tgi or openai or sglang; with unigram it would not be read."),
+        ("{model: m}", "unigram reads drop_words, keep_content, max_query_words, lead_weight."),
         ("{backend: local, model: m, drop_words: 0.5}", "llm.drop_words is for llm.backend unigram"),
-        ("{backend: local}", "llm.model is missing. Name a folder or a Hub id of a causal LM: llm.model=PATH"),
+        ("{backend: local}", "llm.model is missing. Name a folder or a Hub id of a causal LM: llm.model=NAME"),
         ("{backend: local, model: m, temperature: 3}", "it must be between 0.0 and 2.0"),
         ("{backend: local, model: m, dtype: half}", "it must be one of auto, float32, bfloat16, float16"),
-        ("{backend: gpt}", "it must be one of unigram, local"),
+        ("{backend: gpt}", "it must be one of unigram, local, tgi, openai, sglang"),
+        ("{backend: local, model: m, url: 'http://h:1'}", "llm.url is for llm.backend tgi or openai or sglang; with local"),
+        ("{backend: tgi, url: 'http://h:1', device: cpu}", "llm.device is for llm.backend local; with tgi"),
+        ("{backend: tgi}", "llm.url is missing. Give the server's base URL: llm.url=http://127.0.0.1:8080"),
+        ("{backend: openai, url: 'http://h:1'}", "llm.model is missing. Name the model as the server calls it"),
+        ("{backend: tgi, url: 'h:1'}", "llm.url 'h:1' is no URL. Write it as http://HOST:PORT"),
+        ("{backend: openai, model: m, url: 'http://h:1/v1'}", "ends in a route. Give the base URL: http://h:1"),
+        ("{backend: tgi, url: 'http://h:1', concurrency: 0}", "it must be at least 1"),
         ("{backend: local, modle: m}", "Did you mean llm.model?"),
     ],
 )  # fmt: skip
 def test_misuse_is_named_with_what_would_be_right(tmp_path, llm, says):
     with pytest.raises(RecipeError, match=re.escape(says)):
         load(tmp_path, llm)
+
+
+@pytest.mark.parametrize(
+    "llm",
+    ["{backend: tgi, url: 'http://me:hunter2@h:1'}", "{backend: tgi, url: 'http://h:1', api_key_env: hunter2-key}"],
+)
+def test_a_secret_in_a_recipe_is_refused_without_being_repeated(tmp_path, llm):
+    with pytest.raises(RecipeError, match=r"llm\.(url|api_key_env)") as error:
+        load(tmp_path, llm)
+    assert "hunter2" not in str(error.value)
+
+
+def test_several_servers_stand_in_one_line(tmp_path):
+    assert load(tmp_path, "{backend: tgi, url: 'http://a:1/, http://b:2'}").urls == ["http://a:1", "http://b:2"]
 
 
 def test_the_defaults_of_another_backend_are_no_misuse(tmp_path):

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from causal import save_causal_model, write_prompts
 from datasets import load_dataset
+from servers import TestServer, TorchModel
 
 from gecko_hf import pipeline
+from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt
 from gecko_hf.llm.open import open_annotator
 from gecko_hf.llm.recipe import LLMRecipe
@@ -67,6 +69,38 @@ def test_a_restart_asks_for_nothing_that_was_answered(tmp_path, talker):
     assert everything(first) == everything(second)
     assert first.model.usage.requests >= 5 + 5 + 15
     assert second.model.usage.requests == 0
+
+
+class TestEndpoints:
+    PASSAGES = tuple(PassagePrompt(str(i), "", f"Passage {i} is about bread.", task="search result") for i in range(5))
+
+    def opened(self, tmp_path, server, **options):
+        recipe = LLMRecipe(backend="tgi", url=server.url, concurrency=12, **options)
+        return open_annotator(recipe, seed=1, collection=list, answers=tmp_path / "answers.sqlite")
+
+    def test_a_recipe_with_servers_probes_them_and_asks_them(self, tmp_path):
+        how = {"latency": 0.005, "longest": 20_000}  # the few-shot heads, a token a byte here
+        with TestServer("tgi", **how) as one, TestServer("tgi", **how) as two:
+            one.url = f"{one.url},{two.url}"
+            llm = self.opened(tmp_path, one)
+            replies = llm.generate(self.PASSAGES)
+            scores = llm.log_likelihood(self.PASSAGES, ["bread"] * 5)
+            assert min(one.requests["/generate"], two.requests["/generate"]) > 15
+        assert (llm.id, llm.revision) == ("hash", "abc123")
+        assert all(reply.startswith("Task: search result\nQuery: words ") for reply in replies)
+        assert all(value < 0 for value in scores)
+        assert llm.model.usage.requests == 10
+        assert llm.model.usage.prompt_tokens > 5 * 1000
+
+    def test_a_server_that_errs_under_load_is_refused_before_anything_is_asked_for(self, tmp_path):
+        with TestServer("tgi", latency=0.02, muddle=True) as server, pytest.raises(LLMError, match="for one alone"):
+            self.opened(tmp_path, server)
+
+    def test_servers_of_different_models_are_refused(self, tmp_path, talker):
+        with TestServer("tgi") as one, TestServer("tgi", TorchModel(talker)) as two:
+            one.url = f"{one.url},{two.url}"
+            with pytest.raises(LLMError, match=r"serve different models: .*hash"):
+                self.opened(tmp_path, one)
 
 
 def test_the_packages_prompts_work_with_a_real_tokenizer_at_every_boundary(talker):

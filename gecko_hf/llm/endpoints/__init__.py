@@ -1,0 +1,1 @@
+"""Language models behind HTTP: TGI, OpenAI-style completions, SGLang; one transport for all."""

@@ -1,0 +1,172 @@
+"""What all endpoint backends share: sessions, exact spans, and the retry of answers that do not add up."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from gecko_hf.errors import LLMError
+from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, SpanScore
+from gecko_hf.llm.endpoints.http import open_client, post, verdict
+from gecko_hf.llm.endpoints.secret import Secret
+from gecko_hf.llm.endpoints.transport import Failure, Transport
+from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
+
+PREFIXES_KEPT = 4096  # tokenised prefixes; the labels of one prompt share theirs
+
+
+class EndpointModel(ABC):
+    """A language model behind one or several equal endpoints.
+
+    Args:
+        urls: Base URLs.
+        model: The model's name: what the server calls it, and what provenance says; None where `identify` finds it.
+        revision: Its version, for provenance.
+        secret: The API key.
+        concurrency: Most requests in flight at one endpoint.
+        timeout: Seconds that one request may take.
+        give_up: Seconds without any success after which the run ends.
+        tokenizer: Folder or Hub id of the model's tokenizer; without it the server is asked for the tokens of each text.
+    """
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        model: str | None,
+        revision: str | None = None,
+        secret: Secret | None = None,
+        concurrency: int = 64,
+        timeout: float = 120.0,
+        give_up: float = 300.0,
+        tokenizer: str | None = None,
+    ) -> None:
+        self.id = model or "unknown"
+        self.revision = revision or "unknown"
+        self.secret = secret or Secret(None)
+        self.concurrency = concurrency
+        self.timeout = timeout
+        self.transport = Transport([u.rstrip("/") for u in urls], concurrency=concurrency, give_up=give_up)
+        self._tokenizer = _load_tokenizer(tokenizer) if tokenizer else None
+        self._prefixes: OrderedDict[str, list[int]] = OrderedDict()
+        self._client: httpx2.AsyncClient | None = None
+
+    @property
+    def client(self) -> httpx2.AsyncClient:
+        """The session's HTTP client."""
+        if self._client is None:
+            raise RuntimeError("A language model is used inside `async with`.")
+        return self._client
+
+    async def __aenter__(self) -> Self:
+        self._client = open_client(self.secret, self.concurrency, self.timeout)
+        self.transport.start_session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.aclose()
+        self._client = None
+
+    async def identify(self) -> None:
+        """Take the model's id and revision from the server, where it tells them and nobody else did.
+
+        Raises:
+            LLMError: If there is no name.
+        """
+        if self.id == "unknown":
+            raise LLMError("This server does not tell what it serves. Name the model: llm.model=NAME")
+
+    async def generate(self, prompt: str, sampling: Sampling) -> Completion:
+        """Continue a prompt."""
+        return await self.transport.call(lambda url: self._checked(url, self._generate(url, prompt, sampling)))
+
+    async def score(self, text: str, spans: Sequence[Span]) -> Scores:
+        """Log-probabilities of spans of a text in one pass.
+
+        Raises:
+            BoundaryError: If a span does not begin and end on token boundaries.
+            LLMError: If the server gives no log-probabilities of prompts.
+        """
+        positions = boundaries(text, spans)
+        ids = await self._ids(text)
+        at = {0: 0, len(text): len(ids)}
+        for position in positions:
+            at[position] = check_prefix(ids, await self._ids(text[:position], keep=True), text, position)
+        ranges = [(at[start], at[end]) for start, end in spans]
+        logprobs = await self.transport.call(lambda url: self._checked(url, self._prompt_logprobs(url, text, ids)))
+        rows = [logprobs[first:last] for first, last in ranges]
+        if any(value is None for row in rows for value in row):
+            raise LLMError("A span begins where nothing comes before it, so its first token has no probability.")
+        return Scores(tuple(SpanScore(tuple(v for v in row if v is not None)) for row in rows), len(ids))
+
+    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
+        """Exact log-likelihood of each label as the continuation of a prefix."""
+        return await labels_by_score(self, prefix, labels)
+
+    @abstractmethod
+    async def _generate(self, url: str, prompt: str, sampling: Sampling) -> Completion:
+        """One completion from one endpoint."""
+
+    @abstractmethod
+    async def _prompt_logprobs(self, url: str, text: str, ids: list[int]) -> list[float | None]:
+        """Log-probability of each of a text's tokens, the first None; `Failure` where their number is not that of `ids`."""
+
+    @abstractmethod
+    async def _tokenize(self, url: str, text: str) -> list[int]:
+        """Tokens of a text as the server reads it, special tokens in front included."""
+
+    async def _ids(self, text: str, *, keep: bool = False) -> list[int]:
+        if self._tokenizer is not None:
+            return list(self._tokenizer(text)["input_ids"])
+        if text in self._prefixes:
+            return self._prefixes[text]
+        ids: list[int] = await self.transport.call(lambda url: self._checked(url, self._tokenize(url, text)))
+        if keep:
+            self._prefixes[text] = ids
+            if len(self._prefixes) > PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
+        return ids
+
+    async def _post(self, url: str, body: dict[str, Any]) -> Any:
+        return await post(self.client, url, body, self.secret)
+
+    async def _checked(self, url: str, request: Any) -> Any:
+        try:
+            return await request
+        except Exception as error:
+            raise verdict(error, url, self.secret) from None
+
+
+def whole(logprobs: Sequence[float | None], ids: Sequence[int]) -> list[float | None]:
+    """Log-probabilities of a text's tokens, if there is one for each and none is impossible.
+
+    Raises:
+        Failure: If their number or their values do not add up.
+    """
+    if len(logprobs) != len(ids):
+        raise Failure(
+            f"log-probabilities of {len(logprobs)} tokens for a text of {len(ids)}; is llm.tokenizer the served model's?"
+        )
+    values = [None if v is None else float(v) for v in logprobs]
+    if any(v is not None and not (math.isfinite(v) and v <= 1e-6) for v in values) or None in values[1:]:
+        raise Failure("log-probabilities that are missing, positive or not finite.")
+    return values
+
+
+def _load_tokenizer(path: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise LLMError(f"llm.tokenizer {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error

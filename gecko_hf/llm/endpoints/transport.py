@@ -1,0 +1,193 @@
+"""Requests to one or several endpoints: retried, bounded, spread, and given up in time.
+
+A request that fails in a way that may pass (refusal, 5xx, time-out, dropped connection, an answer that is none) is sent again
+after a wait with jitter, to whichever endpoint has room. `Retry-After` rests the endpoint that said it. An endpoint that fails
+again and again rests too, so that others take its share. Where nothing has succeeded for `give_up` seconds the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gecko_hf.errors import EndpointError
+from gecko_hf.llm.endpoints.limiter import Limiter
+
+Result = TypeVar("Result")
+ATTEMPTS = 20  # ours: of one request while others succeed
+WAIT, LONGEST_WAIT = 0.05, 30.0  # ours: seconds before the second attempt, doubled each time, and the most
+FAILURES_TO_REST = 8  # ours: in a row
+
+
+class Failure(Exception):
+    """A request failed in a way that may pass.
+
+    Attributes:
+        reason: What was seen.
+        refused: Whether the endpoint said that it has no room.
+        retry_after: Seconds that the endpoint asked to be left alone.
+    """
+
+    def __init__(self, reason: str, *, refused: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.refused, self.retry_after = reason, refused, retry_after
+
+
+@dataclass
+class Endpoint:
+    """One URL, and what is known of it."""
+
+    url: str
+    limiter: Limiter
+    rests_until: float = 0.0
+    failures: int = 0  # in a row
+
+
+@dataclass
+class Traffic:
+    """What the transport saw: requests answered, sent again, and refused."""
+
+    answered: int = 0
+    retried: int = 0
+    refused: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+class Transport:
+    """Sends requests to endpoints.
+
+    Args:
+        urls: The endpoints' base URLs.
+        concurrency: Most requests in flight at one endpoint.
+        give_up: Seconds without any success after which the run ends.
+        attempts: Attempts at one request while others succeed.
+    """
+
+    def __init__(self, urls: Sequence[str], *, concurrency: int, give_up: float, attempts: int = ATTEMPTS) -> None:
+        self.endpoints = [Endpoint(url, Limiter(concurrency)) for url in urls]
+        self.give_up = give_up
+        self.attempts = attempts
+        self.traffic = Traffic()
+        self._waiting: deque[asyncio.Future[Endpoint]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._last_success = time.monotonic()
+
+    def start_session(self) -> None:
+        """Begin a stretch of requests of one kind, in the running event loop."""
+        self._last_success = time.monotonic()
+        self._waiting.clear()
+        self._alarm = None
+        for endpoint in self.endpoints:
+            endpoint.limiter.start_session(self._last_success)
+
+    async def call(self, send: Callable[[str], Awaitable[Result]]) -> Result:
+        """Have one request answered.
+
+        Args:
+            send: Sends the request to a base URL; raises `Failure` where another attempt may help.
+
+        Raises:
+            EndpointError: If no endpoint answers any more, or none answers this request.
+        """
+        for attempt in range(1, self.attempts + 1):
+            endpoint = await self._acquire()
+            start = time.monotonic()
+            try:
+                result = await send(endpoint.url)
+            except Failure as failure:
+                self._free(endpoint)
+                self._failed(endpoint, failure, attempt)
+                last = failure
+            except BaseException:
+                self._free(endpoint)
+                raise
+            else:
+                self._free(endpoint)
+                self._succeeded(endpoint, time.monotonic() - start)
+                return result
+            wait = min(LONGEST_WAIT, self.give_up / 4, WAIT * 2 ** (attempt - 1))
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+        raise EndpointError(
+            f"A request failed {self.attempts} times, last at {endpoint.url}: {last.reason} Other requests were "
+            "answered, so it is this one. What was answered is kept; the same command goes on from there."
+        )
+
+    def _succeeded(self, endpoint: Endpoint, seconds: float) -> None:
+        self._last_success = time.monotonic()
+        self.traffic.answered += 1
+        endpoint.failures = 0
+        endpoint.limiter.succeeded(seconds, self._last_success)
+        self._wake()
+
+    def _failed(self, endpoint: Endpoint, failure: Failure, attempt: int) -> None:
+        now = time.monotonic()
+        reasons = self.traffic.reasons
+        reasons[failure.reason[:60]] = reasons.get(failure.reason[:60], 0) + 1
+        self.traffic.retried += 1
+        if failure.refused:
+            self.traffic.refused += 1
+            endpoint.limiter.refused()
+        else:
+            endpoint.failures += 1
+        if now - self._last_success > self.give_up:
+            raise EndpointError(
+                f"Nothing was answered for {now - self._last_success:.0f} s (llm.give_up {self.give_up:g}); last seen at "
+                f"{endpoint.url}: {failure.reason} Look whether the server runs and takes requests. What was answered is "
+                "kept; the same command goes on from there."
+            ) from None
+        rest = failure.retry_after or 0.0
+        if endpoint.failures >= FAILURES_TO_REST:
+            rest = max(rest, 0.5 * 2 ** min(6, endpoint.failures - FAILURES_TO_REST))
+        if rest:
+            # Never longer than the give-up rule can wait for a sign of life.
+            endpoint.rests_until = max(endpoint.rests_until, now + min(rest, LONGEST_WAIT, self.give_up / 2))
+        self._wake()
+
+    async def _acquire(self) -> Endpoint:
+        if not self._waiting:
+            endpoint = self._free_endpoint()
+            if endpoint:
+                endpoint.limiter.in_flight += 1
+                return endpoint
+        future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._wake()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._free(future.result())
+            raise
+
+    def _free(self, endpoint: Endpoint) -> None:
+        endpoint.limiter.in_flight -= 1
+
+    def _free_endpoint(self) -> Endpoint | None:
+        now = time.monotonic()
+        awake = [e for e in self.endpoints if e.limiter.room >= 1 and e.rests_until <= now]
+        return max(awake, key=lambda e: e.limiter.room, default=None)
+
+    def _wake(self) -> None:
+        """Give free places to those who wait, first come first served; set an alarm for the end of the nearest rest."""
+        while self._waiting:
+            if self._waiting[0].done():  # its caller was cancelled
+                self._waiting.popleft()
+                continue
+            endpoint = self._free_endpoint()
+            if endpoint is None:
+                break
+            endpoint.limiter.in_flight += 1
+            self._waiting.popleft().set_result(endpoint)
+        now = time.monotonic()
+        rests = [e.rests_until for e in self.endpoints if e.rests_until > now]
+        if self._waiting and rests and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(min(rests) - now, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        self._wake()

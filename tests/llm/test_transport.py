@@ -1,0 +1,175 @@
+"""Retries, limits and giving up, without a network."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+
+from gecko_hf.errors import EndpointError, LLMError
+from gecko_hf.llm.endpoints.http import retry_after, verdict
+from gecko_hf.llm.endpoints.limiter import Limiter
+from gecko_hf.llm.endpoints.secret import Secret
+from gecko_hf.llm.endpoints.transport import Failure, Transport
+
+
+def run(transport, sends):
+    async def session():
+        transport.start_session()
+        return await asyncio.gather(*(transport.call(send) for send in sends))
+
+    return asyncio.run(session())
+
+
+def failing(times: int, failure: Failure):
+    """A request that fails some times and then says where it was answered."""
+    left = [times]
+
+    async def send(url: str) -> str:
+        if left[0]:
+            left[0] -= 1
+            raise failure
+        return url
+
+    return send
+
+
+class TestRetries:
+    def test_a_failure_that_passes_is_not_seen(self):
+        transport = Transport(["a"], concurrency=4, give_up=5)
+        assert run(transport, [failing(3, Failure("HTTP 503.", refused=True)), failing(0, Failure(""))]) == ["a", "a"]
+        assert (transport.traffic.answered, transport.traffic.retried, transport.traffic.refused) == (2, 3, 3)
+
+    def test_an_error_that_will_not_pass_is_raised_at_once_and_frees_its_place(self):
+        async def send(_):
+            raise LLMError("too long")
+
+        transport = Transport(["a"], concurrency=4, give_up=5)
+        with pytest.raises(LLMError, match="too long"):
+            run(transport, [send])
+        assert transport.endpoints[0].limiter.in_flight == 0
+
+    def test_retry_after_rests_the_endpoint_for_all(self):
+        transport = Transport(["a"], concurrency=4, give_up=20)
+        start = time.monotonic()
+        run(transport, [failing(1, Failure("HTTP 429.", refused=True, retry_after=0.4))])
+        assert time.monotonic() - start >= 0.4
+
+    def test_while_one_endpoint_rests_the_other_works(self):
+        transport = Transport(["busy", "free"], concurrency=2, give_up=20)
+
+        async def send(url: str) -> str:
+            if url == "busy":
+                raise Failure("HTTP 503.", refused=True, retry_after=5)
+            return url
+
+        start = time.monotonic()
+        assert run(transport, [send] * 30) == ["free"] * 30
+        assert time.monotonic() - start < 4
+
+    def test_a_request_that_always_fails_ends_the_run_with_its_reason(self):
+        async def fine(url: str) -> str:
+            return url
+
+        transport = Transport(["a"], concurrency=4, give_up=60, attempts=4)
+        with pytest.raises(EndpointError, match=r"failed 4 times, last at a: HTTP 500\."):
+            run(transport, [failing(99, Failure("HTTP 500.")), *[fine] * 3])
+
+    def test_nothing_answered_for_the_limit_ends_the_run(self):
+        transport = Transport(["a", "b"], concurrency=4, give_up=0.4)
+        start = time.monotonic()
+        with pytest.raises(EndpointError, match=r"Nothing was answered for .*llm\.give_up 0\.4.*refused by test"):
+            run(transport, [failing(10**6, Failure("refused by test"))] * 5)
+        assert time.monotonic() - start < 5
+
+    def test_a_caller_that_is_cancelled_gives_its_place_back(self):
+        transport = Transport(["a"], concurrency=1, give_up=5)
+
+        async def session():
+            transport.start_session()
+            slow = asyncio.create_task(transport.call(lambda _: asyncio.sleep(30)))
+            waits = asyncio.create_task(transport.call(lambda _: asyncio.sleep(0)))
+            await asyncio.sleep(0.01)
+            for task in (slow, waits):
+                task.cancel()
+            await asyncio.gather(slow, waits, return_exceptions=True)
+            return await transport.call(failing(0, Failure("")))
+
+        assert asyncio.run(session()) == "a"
+
+
+class TestLimiter:
+    def play(self, limiter: Limiter, rounds: int, latency_of, capacity: int | None = None, now: float = 1.0) -> float:
+        """A server with a latency that depends on how many requests it holds, and a capacity above which it refuses."""
+        for _ in range(rounds):
+            sent = int(limiter.limit)
+            limiter.in_flight = sent
+            taken = min(sent, capacity or sent)
+            for _ in range(sent - taken):
+                limiter.in_flight -= 1
+                limiter.refused()
+            latency = latency_of(taken)
+            now += latency
+            for _ in range(taken):
+                limiter.in_flight -= 1
+                limiter.succeeded(latency, now)
+        return now
+
+    def test_it_doubles_while_nothing_speaks_against_it_up_to_the_bound(self):
+        limiter = Limiter(100)
+        self.play(limiter, 4, lambda _: 0.05)
+        assert limiter.limit == 100
+
+    def test_refusals_say_how_much_the_server_takes(self):
+        limiter = Limiter(500)
+        self.play(limiter, 60, lambda _: 0.05, capacity=64)
+        assert 60 <= limiter.limit <= 66
+
+    def test_latency_that_buys_no_throughput_lowers_it(self):
+        # Sixteen at once are served in parallel; more only wait: throughput is flat, latency grows.
+        limiter = Limiter(500)
+        self.play(limiter, 80, lambda n: 0.05 * max(1.0, n / 16))
+        assert 10 <= limiter.limit <= 40
+
+    def test_latency_that_pays_does_not(self):
+        # Continuous batching: eight times the latency for sixteen times the requests.
+        limiter = Limiter(128)
+        self.play(limiter, 40, lambda n: 0.05 * (n / 8) ** 0.75)
+        assert limiter.limit > 100
+
+    def test_it_never_falls_to_nothing(self):
+        limiter = Limiter(10)
+        for _ in range(50):
+            limiter.refused()
+        assert limiter.limit == 1
+
+
+class TestVerdicts:
+    def response(self, status: int, headers=None, text="no") -> httpx2.HTTPStatusError:
+        request = httpx2.Request("POST", "http://h")
+        answer = httpx2.Response(status, headers=headers, text=text, request=request)
+        return httpx2.HTTPStatusError("x", request=request, response=answer)
+
+    @pytest.mark.parametrize("status", [408, 424, 429, 500, 502, 503, 504])
+    def test_what_may_pass_is_sent_again(self, status):
+        found = verdict(self.response(status, {"Retry-After": "2"}), "u", Secret(None))
+        assert isinstance(found, Failure)
+        assert found.retry_after == 2
+        assert found.refused == (status in (429, 503))
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+    def test_what_will_not_is_an_error_with_advice(self, status):
+        found = verdict(self.response(status), "http://h/v1", Secret(None))
+        assert isinstance(found, LLMError)
+        assert f"http://h/v1 answered {status}: no" in str(found)
+
+    def test_a_bug_stays_a_bug(self):
+        bug = AttributeError("x")
+        assert verdict(bug, "u", Secret(None)) is bug
+
+    def test_retry_after_may_be_a_date(self):
+        soon = (datetime.now(UTC) + timedelta(seconds=30)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        assert 25 < retry_after(httpx2.Headers({"retry-after": soon})) <= 30
+        assert retry_after(httpx2.Headers({"retry-after": "soon"})) is None
+        assert retry_after(httpx2.Headers({})) is None
