@@ -27,12 +27,21 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """A query with what answers it and what does not; `task` where the row itself names one."""
+    """A query with what answers it and what does not.
+
+    Attributes:
+        query: The query.
+        positive: What answers it.
+        negatives: What does not, the hardest first.
+        task: Where the row itself names one.
+        scores: A teacher's, of the positive and then of each negative.
+    """
 
     query: str
     positive: Text
     negatives: list[Text] = field(default_factory=list)
     task: str | None = None
+    scores: list[float] | None = None
 
 
 Converter = Callable[[Iterable[Row], random.Random], Iterator[Example | str]]
@@ -65,13 +74,13 @@ def fret(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
 
 
 def pairs(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
-    """Any query and what answers it: community question answering, title and body; titles and a negative if there are."""
+    """Any query and what answers it: community question answering, title and body; title, negative, scores if there are."""
     for row in rows:
         if not _filled(row["query"]) or not _filled(row["positive"]):
             yield "empty text"
             continue
         negatives = [Text(row["negative"])] if _filled(row.get("negative")) else []
-        yield Example(row["query"], Text(row["positive"], row.get("title") or ""), negatives)
+        yield Example(row["query"], Text(row["positive"], row.get("title") or ""), negatives, scores=row.get("scores"))
 
 
 def passages(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -81,7 +90,10 @@ def passages(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str
     """
     for row in rows:
         positives, negatives = _texts(row["positive_passages"]), _texts(row["negative_passages"])
-        yield Example(row["query"], positives[0], negatives) if positives else "no positive passage"
+        if positives:
+            yield Example(row["query"], positives[0], negatives, scores=row.get("scores"))
+        else:
+            yield "no positive passage"
 
 
 def hotpotqa(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:

@@ -69,7 +69,7 @@ def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: s
         rows = datasets.Dataset.from_generator(
             write_rows,
             gen_kwargs={"recipe": recipe, "source": source, "name": name, "seed": seed, "place": place},
-            features=datasets.Features({n: datasets.Value("string") for n in columns(negatives_of(recipe))}),
+            features=_features(recipe),
             cache_dir=str(place),
             fingerprint=key,
         )
@@ -79,7 +79,7 @@ def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: s
     return TrainingSet(name, rows, aside, recipe)
 
 
-def write_rows(recipe: DataRecipe, source: str, name: str, seed: int, place: Path) -> Iterator[dict[str, str]]:
+def write_rows(recipe: DataRecipe, source: str, name: str, seed: int, place: Path) -> Iterator[dict[str, Any]]:
     """The training rows of a source; counts in a file what is set aside.
 
     Raises:
@@ -90,8 +90,8 @@ def write_rows(recipe: DataRecipe, source: str, name: str, seed: int, place: Pat
     for example in convert(read_source(recipe, source, name), recipe, seed):
         if isinstance(example, str):
             aside[example] += 1
-        elif len(row := training_row(example, recipe)) < 2 + negatives_of(recipe):
-            aside["fewer hard negatives than asked for"] += 1
+        elif len(row := training_row(example, recipe)) < len(_features(recipe)):
+            aside["fewer hard negatives or scores than asked for"] += 1
         else:
             written += 1
             yield row
@@ -110,7 +110,7 @@ def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[E
     return KINDS[recipe.kind].convert(rows, random.Random(seed))  # not security: seeded sampling
 
 
-def training_row(example: Example, recipe: DataRecipe) -> dict[str, str]:
+def training_row(example: Example, recipe: DataRecipe) -> dict[str, Any]:
     """An example as the model reads it."""
     kind = KINDS[recipe.kind]
     task = recipe.task or example.task or kind.task
@@ -121,9 +121,13 @@ def training_row(example: Example, recipe: DataRecipe) -> dict[str, str]:
 
     positive = write(example.positive)
     # A negative that is the positive would teach the opposite of what the row says.
-    others = [n for n in dict.fromkeys(map(write, example.negatives)) if n != positive][: negatives_of(recipe)]
+    found = {n: i for i, n in reversed(list(enumerate(map(write, example.negatives), start=1))) if n != positive}
+    others = sorted(found, key=lambda n: found[n])[: negatives_of(recipe)]
     texts = [format_query(task, example.query), positive, *others]
-    return dict(zip(columns(len(others)), texts, strict=True))
+    row: dict[str, Any] = dict(zip(columns(len(others)), texts, strict=True))
+    if recipe.scores and example.scores and len(example.scores) > len(example.negatives):
+        row["scores"] = [example.scores[i] for i in (0, *(found[n] for n in others))]
+    return row
 
 
 def negatives_of(recipe: DataRecipe) -> int:
@@ -134,6 +138,11 @@ def negatives_of(recipe: DataRecipe) -> int:
 def columns(hard_negatives: int) -> list[str]:
     """The training columns of rows with so many hard negatives."""
     return ["anchor", "positive", *(f"negative_{i}" if i > 1 else "negative" for i in range(1, hard_negatives + 1))]
+
+
+def _features(recipe: DataRecipe) -> datasets.Features:
+    names = {n: datasets.Value("string") for n in columns(negatives_of(recipe))}
+    return datasets.Features(names | ({"scores": datasets.List(datasets.Value("float32"))} if recipe.scores else {}))
 
 
 def pinned(recipe: DataRecipe, source: str, name: str) -> DataRecipe:

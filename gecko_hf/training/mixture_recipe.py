@@ -28,6 +28,7 @@ class DataRecipe:
         symmetric: Whether documents are read as queries too; the kind's own by default.
         negatives: Whether other rows of a batch are negatives, or only the row's own.
         hard_negatives: How many a row has; rows with fewer are set aside. The kind's own number by default.
+        scores: Whether a teacher's scores are read from the role `scores`: of the positive, then of each negative.
         weight: Share of the steps, relative to the other data sets; without any, by the number of rows.
         rows: How many rows are drawn, at most.
     """
@@ -43,6 +44,7 @@ class DataRecipe:
     symmetric: bool | None = None
     negatives: Literal["in_batch", "own_only"] = "in_batch"
     hard_negatives: int | None = None
+    scores: bool = False
     weight: float | None = None
     rows: int | None = None
 

@@ -67,7 +67,7 @@ def train_stage(
         The loss curve: `step`, `loss`, `learning_rate` a row.
 
     Raises:
-        RecipeError: If the rows do not fill one batch, or a query would see no negatives.
+        RecipeError: If the rows do not fill one batch, lack scores, or a query would see no negatives.
         ValueError: If the columns are not training columns.
     """
     single = isinstance(rows, datasets.Dataset)
@@ -110,9 +110,14 @@ def train_stage(
 
 def _check_rows(one: TrainingSet, recipe: StageRecipe) -> None:
     named = f" of {one.name}" if one.name else ""
-    if one.rows.column_names != MOST_COLUMNS[: max(2, len(one.rows.column_names))]:
+    texts = _text_columns(one)
+    if texts != MOST_COLUMNS[: max(2, len(texts))]:
         raise ValueError(
             f"The columns{named} are {one.rows.column_names}; only anchor, positive and negative can be trained on."
+        )
+    if recipe.loss.distillation and "scores" not in one.rows.column_names:
+        raise RecipeError(
+            f"loss.distillation needs a teacher's scores, and the rows{named} have none: set scores: true."
         )
     if len(one.rows) < recipe.batch_size * processes():
         size = f"{processes()} batches" if processes() > 1 else "one batch"
@@ -120,6 +125,10 @@ def _check_rows(one: TrainingSet, recipe: StageRecipe) -> None:
             f"{len(one.rows)} training rows{named} do not fill {size} of {recipe.batch_size}. "
             "Lower the batch_size of the stage, or give more text."
         )
+
+
+def _text_columns(one: TrainingSet) -> list[str]:
+    return [c for c in one.rows.column_names if c != "scores"]
 
 
 def _loss(
@@ -139,7 +148,7 @@ def _loss(
         chunk_size=recipe.chunk_size,
         options=recipe.loss,
     )
-    negatives = count_negatives(loss, recipe.batch_size, len(one.rows.column_names) - 2, processes())
+    negatives = count_negatives(loss, recipe.batch_size, len(_text_columns(one)) - 2, processes())
     if say:
         say(f"  {one.name + ': ' if one.name else ''}{negatives}")
     return MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True))

@@ -60,7 +60,7 @@ def test_rows_with_too_few_hard_negatives_are_set_aside_and_counted(source, tmp_
     made = build(DataRecipe("passages", source(PASSAGES), hard_negatives=wanted), tmp_path)
     assert made.rows.column_names == columns(wanted)
     assert len(made.rows) == left
-    assert made.set_aside == ({"fewer hard negatives than asked for": 4 - left} if left < 4 else {})
+    assert made.set_aside == ({"fewer hard negatives or scores than asked for": 4 - left} if left < 4 else {})
     assert all(row["positive"] not in list(row.values())[2:] for row in made.rows)
 
 
@@ -112,6 +112,20 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(source, tmp_path, recipe
     recipe = DataRecipe(recipe.kind, recipe.source.format(file=file), columns=recipe.columns)
     with pytest.raises(RecipeError, match=re.escape(says)):
         build(recipe, tmp_path)
+
+
+def test_scores_stay_with_the_texts_that_they_are_of(source, tmp_path):
+    row = {
+        "query": "q",
+        "positive_passages": ["p"],
+        "negative_passages": ["p", "n", "n", "m"],
+        "scores": [9, 8, 3, 3, 1],
+    }
+    recipe = DataRecipe("passages", source([row, row | {"scores": [9, 8]}]), hard_negatives=2, scores=True)
+    made = build(recipe, tmp_path)
+    assert made.rows["negative_2"][:] == ["title: none | text: m"]
+    assert made.rows["scores"][:] == [[9.0, 3.0, 1.0]]
+    assert made.set_aside == {"fewer hard negatives or scores than asked for": 1}
 
 
 def test_only_rows_that_have_a_value_are_taken(source, tmp_path):

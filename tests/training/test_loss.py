@@ -11,6 +11,7 @@ from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.options import LossOptions
 
 BATCH, WIDTH, T = 5, 12, 0.07
+ANY_MODEL = torch.nn.Identity()  # embeddings come ready
 
 
 def vectors(count: int, seed: int = 0) -> list[torch.Tensor]:
@@ -52,9 +53,9 @@ def equal_with_gradients(ours, loss, theirs, expected):
 
 @pytest.mark.parametrize("columns", [2, 3, 4])
 @pytest.mark.parametrize("same_tower", [True, False])
-def test_values_and_gradients_equal_the_equation(tiny_model, columns, same_tower):
+def test_values_and_gradients_equal_the_equation(columns, same_tower):
     ours, theirs = vectors(columns), vectors(columns)
-    loss = GeckoLoss(tiny_model, T, same_tower=same_tower).compute_loss_from_embeddings(ours, None)
+    loss = GeckoLoss(ANY_MODEL, T, same_tower=same_tower).compute_loss_from_embeddings(ours, None)
     expected = equation_3(theirs[0], theirs[1], theirs[2:], same_tower)
     equal_with_gradients(ours, loss, theirs, expected)
 
@@ -71,12 +72,12 @@ def test_values_and_gradients_equal_the_equation(tiny_model, columns, same_tower
     ],
     ids=str,
 )
-def test_variants_equal_their_own_formula(tiny_model, columns, variant):
+def test_variants_equal_their_own_formula(columns, variant):
     if not variant.get("in_batch", True):
         columns += 1  # a row's own negatives are all that it has
     ours, theirs = vectors(columns), vectors(columns)
     options = LossOptions(hard_negatives=variant.get("hard", "own"), hardness=variant.get("hardness", 0.0))
-    loss = GeckoLoss(tiny_model, T, in_batch=variant.get("in_batch", True), options=options)
+    loss = GeckoLoss(ANY_MODEL, T, in_batch=variant.get("in_batch", True), options=options)
     equal_with_gradients(
         ours,
         loss.compute_loss_from_embeddings(ours, None),
@@ -85,16 +86,16 @@ def test_variants_equal_their_own_formula(tiny_model, columns, variant):
     )
 
 
-def test_all_hard_negatives_without_same_tower_is_the_stock_loss(tiny_model):
-    stock = MultipleNegativesRankingLoss(tiny_model, scale=1 / T, hardness_mode="hard_negatives", hardness_strength=5.0)
-    ours = GeckoLoss(tiny_model, T, same_tower=False, options=LossOptions(hard_negatives="all", hardness=5.0))
+def test_all_hard_negatives_without_same_tower_is_the_stock_loss(ANY_MODEL):
+    stock = MultipleNegativesRankingLoss(scale=1 / T, hardness_mode="hard_negatives", hardness_strength=5.0)
+    ours = GeckoLoss(ANY_MODEL, T, same_tower=False, options=LossOptions(hard_negatives="all", hardness=5.0))
     assert ours.compute_loss_from_embeddings(vectors(4), None).item() == pytest.approx(
         stock.compute_loss_from_embeddings(vectors(4), None).item(), abs=1e-9
     )
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1])
-def test_texts_that_score_above_the_positive_by_a_margin_do_not_count(tiny_model, margin):
+def test_texts_that_score_above_the_positive_by_a_margin_do_not_count(margin):
     q, p, n = (v.detach() for v in vectors(3))
     close = torch.tensor([[cosine(a, b) - cosine(a, c) for b in p] for a, c in zip(q, p, strict=True)])
     near = torch.tensor([[cosine(a, b) - cosine(a, c) for b in q] for a, c in zip(q, p, strict=True)])
@@ -108,7 +109,7 @@ def test_texts_that_score_above_the_positive_by_a_margin_do_not_count(tiny_model
                 z = z + (close[i, j] <= margin) * torch.exp(cosine(q[i], p[j]) / T)
                 z = z + (near[i, j] <= margin) * torch.exp(cosine(q[i], q[j]) / T)
         total = total - torch.log(positive / z)
-    loss = GeckoLoss(tiny_model, T, options=LossOptions(false_negative_margin=margin))
+    loss = GeckoLoss(ANY_MODEL, T, options=LossOptions(false_negative_margin=margin))
     assert loss.compute_loss_from_embeddings([q, p, n], None).item() == pytest.approx((total / BATCH).item(), abs=1e-9)
 
 
@@ -150,10 +151,10 @@ def test_equal_texts_have_equal_ids_whatever_they_are_padded_to(tiny_model, side
     assert len(set(long.tolist())) == 4
 
 
-def test_spread_out_adds_the_term_of_queries_and_positives(tiny_model):
+def test_spread_out_adds_the_term_of_queries_and_positives(ANY_MODEL):
     columns = vectors(3)
-    plain = GeckoLoss(tiny_model, T).compute_loss_from_embeddings(columns, None)
-    got = GeckoLoss(tiny_model, T, options=LossOptions(spread_out=0.5)).compute_loss_from_embeddings(columns, None)
+    plain = GeckoLoss(T).compute_loss_from_embeddings(columns, None)
+    got = GeckoLoss(ANY_MODEL, T, options=LossOptions(spread_out=0.5)).compute_loss_from_embeddings(columns, None)
     term = 0
     for x in columns[:2]:
         s = torch.stack([cosine(x[i], x[j]) for i in range(BATCH) for j in range(BATCH) if i != j])
@@ -161,10 +162,10 @@ def test_spread_out_adds_the_term_of_queries_and_positives(tiny_model):
     assert got.item() == pytest.approx((plain + 0.5 * term).item(), abs=1e-9)
 
 
-def test_distillation_adds_the_divergence_from_the_teachers_scores(tiny_model):
+def test_distillation_adds_the_divergence_from_the_teachers_scores(ANY_MODEL):
     columns, teacher = vectors(4), torch.tensor([[3.0, 1.0, 0.5]] * BATCH, dtype=torch.float64)
-    loss = GeckoLoss(tiny_model, T, options=LossOptions(distillation=2.0))
-    plain = GeckoLoss(tiny_model, T).compute_loss_from_embeddings(columns, None)
+    loss = GeckoLoss(T, options=LossOptions(distillation=2.0))
+    plain = GeckoLoss(ANY_MODEL, T).compute_loss_from_embeddings(columns, None)
     q, *documents = columns
     student = torch.stack([torch.stack([cosine(q[i], d[i]) for d in documents]) for i in range(BATCH)]) / T
     target = torch.softmax(teacher, 1)
@@ -207,28 +208,28 @@ def test_gradient_caching_changes_neither_value_nor_gradients(tiny_model, option
         torch.testing.assert_close(cached_grads[name], grad, atol=1e-9, rtol=0)
 
 
-def test_without_negatives_it_is_the_stock_loss(tiny_model):
+def test_without_negatives_it_is_the_stock_loss(ANY_MODEL):
     stock = MultipleNegativesRankingLoss(
-        tiny_model, scale=1 / T, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
+        scale=1 / T, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
     )
-    ours = GeckoLoss(tiny_model, T)
+    ours = GeckoLoss(ANY_MODEL, T)
     assert ours.compute_loss_from_embeddings(vectors(2), None).item() == pytest.approx(
         stock.compute_loss_from_embeddings(vectors(2), None).item(), abs=1e-9
     )
 
 
-def test_hard_negatives_of_other_rows_do_not_count(tiny_model):
+def test_hard_negatives_of_other_rows_do_not_count(ANY_MODEL):
     """What sets it apart from the stock loss: row 0 keeps its loss when the others' negatives change."""
     q, p, n = vectors(3)
     moved = n.detach().clone()
     moved[1:] = torch.randn(BATCH - 1, WIDTH, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    loss = GeckoLoss(tiny_model, T)
+    loss = GeckoLoss(T)
     loss.compute_loss_from_embeddings([q, p, n], None).backward()
     before = p.grad[0].clone(), q.grad.clone()
     p.grad = q.grad = None
     loss.compute_loss_from_embeddings([q, p, moved], None).backward()
     assert not torch.allclose(before[1][1:], q.grad[1:])
-    stock = MultipleNegativesRankingLoss(tiny_model, scale=1 / T, directions=("query_to_doc", "query_to_query"))
+    stock = MultipleNegativesRankingLoss(ANY_MODEL, scale=1 / T, directions=("query_to_doc", "query_to_query"))
     assert stock.compute_loss_from_embeddings([q, p, n], None) > loss.compute_loss_from_embeddings([q, p, n], None)
 
 
@@ -244,16 +245,16 @@ def test_matryoshka_adds_the_equation_at_every_width(tiny_model):
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
 
 
-def test_half_precision_embeddings_are_compared_in_float32(tiny_model):
+def test_half_precision_embeddings_are_compared_in_float32(ANY_MODEL):
     columns = vectors(3)
-    exact = GeckoLoss(tiny_model, T).compute_loss_from_embeddings([c.float() for c in columns], None)
-    rounded = GeckoLoss(tiny_model, T).compute_loss_from_embeddings([c.bfloat16() for c in columns], None)
+    exact = GeckoLoss(T).compute_loss_from_embeddings([c.float() for c in columns], None)
+    rounded = GeckoLoss(ANY_MODEL, T).compute_loss_from_embeddings([c.bfloat16() for c in columns], None)
     assert rounded.dtype == torch.float32
     assert rounded.item() == pytest.approx(exact.item(), abs=0.05)
 
 
-def test_the_model_card_gets_its_settings_and_the_paper(tiny_model):
-    loss = GeckoLoss(tiny_model, 0.02, same_tower=False)
+def test_the_model_card_gets_its_settings_and_the_paper(ANY_MODEL):
+    loss = GeckoLoss(0.02, same_tower=False)
     assert loss.get_config_dict() == {
         "temperature": pytest.approx(0.02),
         "same_tower": False,
@@ -262,8 +263,8 @@ def test_the_model_card_gets_its_settings_and_the_paper(tiny_model):
     assert "2403.20327" in loss.citation
 
 
-def test_the_model_card_names_the_options_that_are_on_and_no_others(tiny_model):
-    loss = GeckoLoss(tiny_model, in_batch=False, mini_batch_size=16, options=LossOptions(hardness=5.0))
+def test_the_model_card_names_the_options_that_are_on_and_no_others(ANY_MODEL):
+    loss = GeckoLoss(in_batch=False, mini_batch_size=16, options=LossOptions(hardness=5.0))
     config = loss.get_config_dict()
     assert {k: config[k] for k in ("in_batch", "mini_batch_size", "hardness")} == {
         "in_batch": False, "mini_batch_size": 16, "hardness": 5.0,
@@ -271,6 +272,6 @@ def test_the_model_card_names_the_options_that_are_on_and_no_others(tiny_model):
     assert "duplicate_mask" not in config
 
 
-def test_one_column_is_refused(tiny_model):
+def test_one_column_is_refused():
     with pytest.raises(ValueError, match="needs a query and a positive column; 1 came"):
-        GeckoLoss(tiny_model).compute_loss_from_embeddings(vectors(1), None)
+        GeckoLoss(ANY_MODEL).compute_loss_from_embeddings(vectors(1), None)

@@ -16,6 +16,7 @@ from gecko_hf.training.lengths import embed_by_length
 from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture import lead_body_pairs
 from gecko_hf.training.mixture_recipe import DataRecipe
+from gecko_hf.training.options import LossOptions
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.stage import train_stage
 
@@ -97,6 +98,16 @@ def test_chunks_of_like_length_have_the_same_embeddings_and_gradients(tiny_model
 
 def test_steps_end_a_stage_before_its_epochs(tiny_model_path, sets, tmp_path):
     assert len(train(tiny_model_path, sets, tmp_path / "c", steps=5, gradient_checkpointing=True)[1]) == 5
+
+
+def test_a_teachers_scores_are_distilled(tiny_model_path, sets, tmp_path):
+    hard = sets[1].rows
+    scored = TrainingSet("scored", hard.add_column("scores", [[2.0, 1.0]] * len(hard)), {}, DataRecipe("pairs", "x"))
+    plain = train(tiny_model_path, [scored], tmp_path / "a", steps=2)[1]
+    taught = train(tiny_model_path, [scored], tmp_path / "b", steps=2, loss=LossOptions(distillation=1.0))[1]
+    assert taught[0] > plain[0]
+    with pytest.raises(RecipeError, match="the rows of hard have none: set scores: true"):
+        train(tiny_model_path, sets[1:], tmp_path / "c", loss=LossOptions(distillation=1.0))
 
 
 @pytest.fixture
