@@ -22,8 +22,7 @@ from gecko_hf.fret.recipe import FRetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.schema import apply_override, build, number
-from gecko_hf.training.mixture_recipe import check_mixture
-from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe
+from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_stage
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -135,5 +134,6 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     if not recipe.encoder.dims or min(recipe.encoder.dims) < 1:
         raise RecipeError(f"{where}: encoder.dims is {recipe.encoder.dims}; name at least one positive width.")
-    check_mixture(recipe.prefinetune.mixture, f"{where}: prefinetune.mixture")
-    check_mixture(recipe.finetune.mixture, f"{where}: finetune.mixture")
+    lora = bool(recipe.encoder.lora.rank)
+    check_stage(recipe.prefinetune, f"{where}: prefinetune", lora=lora)
+    check_stage(recipe.finetune, f"{where}: finetune", lora=lora)

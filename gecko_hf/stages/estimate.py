@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gecko_hf.corpus.passages import plain_text
 from gecko_hf.recipe import Recipe
 from gecko_hf.stages.run import Run
+from gecko_hf.training.recipe import StageRecipe
 
 MATMUL = (4096, 384, 1536)
 EFFICIENCY = 0.55  # ours: of the timed matrix product, what an encoder's forward pass reached on a 2-core machine
@@ -57,18 +58,23 @@ def train_seconds(rows: int, passages: int, recipe: Recipe, parameters: int, spe
     return 6 * parameters * tokens / (rate * TRAIN_EFFICIENCY)
 
 
+def rows_trained(stage: StageRecipe, own: int) -> int:
+    """Rows of all steps: of the run's own text, or by the number of steps where the recipe gives one."""
+    return stage.steps * stage.batch_size if stage.steps else own * stage.epochs
+
+
 def estimate(run: Run) -> dict[str, float]:
     """Seconds that each stage may take."""
     recipe, speed = run.recipe, measure_speed()
     parameters = sum(p.numel() for name, p in run.base().named_parameters() if "embeddings" not in name)
     once = encode_seconds([plain_text(p) for p in run.passages], recipe.encoder.max_seq_length, parameters, speed)
     rows = min(recipe.fret.rows, len(run.passages))
-    pairs = min(recipe.prefinetune.rows, len(run.passages)) * recipe.prefinetune.epochs
+    pairs = rows_trained(recipe.prefinetune, min(recipe.prefinetune.rows, len(run.passages)))
     columns = 1 if recipe.fret.negative == "none" else 2
     return {
         "prefinetune": train_seconds(pairs, 1, recipe, parameters, speed),
         "fret": once + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
-        "finetune": train_seconds(rows * recipe.finetune.epochs, columns, recipe, parameters, speed),
+        "finetune": train_seconds(rows_trained(recipe.finetune, rows), columns, recipe, parameters, speed),
         "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15,
     }
 

@@ -85,12 +85,11 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
-    from gecko_hf.training.arguments import check_stage, is_main, precision_of
+    from gecko_hf.training.arguments import is_main, precision_of
     from gecko_hf.training.dev import dev_evaluator
     from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
 
     recipe: StageRecipe = getattr(run.recipe, stage)
-    check_stage(recipe, stage, lora=bool(run.recipe.encoder.lora.rank))
     evaluator = None
     if recipe.evaluate_every:
         queries = read_queries(run.paths.yardstick) if run.paths.yardstick.exists() else []

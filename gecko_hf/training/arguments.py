@@ -11,7 +11,7 @@ import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import BatchSamplers
 
-from gecko_hf.errors import RecipeError, require
+from gecko_hf.errors import require
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.sampler import WeightedBatchSampler
 
@@ -95,21 +95,3 @@ def arguments(
         ddp_timeout=PATIENT,
         **settings,
     )
-
-
-def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
-    """Refuse settings that contradict each other.
-
-    Raises:
-        RecipeError: Naming both.
-    """
-    if recipe.patience is not None and not recipe.evaluate_every:
-        raise RecipeError(f"{where}.patience counts evaluations, and there are none: set {where}.evaluate_every.")
-    if recipe.average_last > 1 and recipe.evaluate_every:
-        raise RecipeError(f"{where}: average_last averages checkpoints and evaluate_every keeps the best. Choose one.")
-    if recipe.average_last > 1 and lora:
-        raise RecipeError(f"{where}.average_last averages whole models, and encoder.lora saves adapters. Choose one.")
-    for name in ("steps", "mini_batch_size", "chunk_size", "evaluate_every", "patience"):
-        value = getattr(recipe, name)
-        if value is not None and value < 1:
-            raise RecipeError(f"{where}.{name} is {value}; it must be at least 1, or null.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.schema import number
-from gecko_hf.training.mixture_recipe import DataRecipe
+from gecko_hf.training.mixture_recipe import DataRecipe, check_mixture
 from gecko_hf.training.options import LossOptions
 
 
@@ -73,3 +74,22 @@ class FineTuneRecipe(StageRecipe):
     rows: int = number(1_000_000, low=1)
     cut_source: float = number(0.5, low=0.0, high=1.0)  # share of extractive queries whose sentence leaves the positive
     merge_base: float = number(0.0, low=0.0, high=1.0)  # share of the base's weights in the finished model (WiSE-FT)
+
+
+def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
+    """Refuse settings that contradict each other, before anything is read.
+
+    Raises:
+        RecipeError: Naming both.
+    """
+    check_mixture(recipe.mixture, f"{where}.mixture")
+    if recipe.patience is not None and not recipe.evaluate_every:
+        raise RecipeError(f"{where}.patience counts evaluations, and there are none: set {where}.evaluate_every.")
+    if recipe.average_last > 1 and recipe.evaluate_every:
+        raise RecipeError(f"{where}: average_last averages checkpoints and evaluate_every keeps the best. Choose one.")
+    if recipe.average_last > 1 and lora:
+        raise RecipeError(f"{where}.average_last averages whole models, and encoder.lora saves adapters. Choose one.")
+    for name in ("steps", "mini_batch_size", "chunk_size", "evaluate_every", "patience"):
+        value = getattr(recipe, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"{where}.{name} is {value}; it must be at least 1, or null.")

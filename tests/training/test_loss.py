@@ -86,8 +86,8 @@ def test_variants_equal_their_own_formula(columns, variant):
     )
 
 
-def test_all_hard_negatives_without_same_tower_is_the_stock_loss(ANY_MODEL):
-    stock = MultipleNegativesRankingLoss(scale=1 / T, hardness_mode="hard_negatives", hardness_strength=5.0)
+def test_all_hard_negatives_without_same_tower_is_the_stock_loss():
+    stock = MultipleNegativesRankingLoss(ANY_MODEL, scale=1 / T, hardness_mode="hard_negatives", hardness_strength=5.0)
     ours = GeckoLoss(ANY_MODEL, T, same_tower=False, options=LossOptions(hard_negatives="all", hardness=5.0))
     assert ours.compute_loss_from_embeddings(vectors(4), None).item() == pytest.approx(
         stock.compute_loss_from_embeddings(vectors(4), None).item(), abs=1e-9
@@ -151,9 +151,9 @@ def test_equal_texts_have_equal_ids_whatever_they_are_padded_to(tiny_model, side
     assert len(set(long.tolist())) == 4
 
 
-def test_spread_out_adds_the_term_of_queries_and_positives(ANY_MODEL):
+def test_spread_out_adds_the_term_of_queries_and_positives():
     columns = vectors(3)
-    plain = GeckoLoss(T).compute_loss_from_embeddings(columns, None)
+    plain = GeckoLoss(ANY_MODEL, T).compute_loss_from_embeddings(columns, None)
     got = GeckoLoss(ANY_MODEL, T, options=LossOptions(spread_out=0.5)).compute_loss_from_embeddings(columns, None)
     term = 0
     for x in columns[:2]:
@@ -162,9 +162,9 @@ def test_spread_out_adds_the_term_of_queries_and_positives(ANY_MODEL):
     assert got.item() == pytest.approx((plain + 0.5 * term).item(), abs=1e-9)
 
 
-def test_distillation_adds_the_divergence_from_the_teachers_scores(ANY_MODEL):
+def test_distillation_adds_the_divergence_from_the_teachers_scores():
     columns, teacher = vectors(4), torch.tensor([[3.0, 1.0, 0.5]] * BATCH, dtype=torch.float64)
-    loss = GeckoLoss(T, options=LossOptions(distillation=2.0))
+    loss = GeckoLoss(ANY_MODEL, T, options=LossOptions(distillation=2.0))
     plain = GeckoLoss(ANY_MODEL, T).compute_loss_from_embeddings(columns, None)
     q, *documents = columns
     student = torch.stack([torch.stack([cosine(q[i], d[i]) for d in documents]) for i in range(BATCH)]) / T
@@ -208,9 +208,9 @@ def test_gradient_caching_changes_neither_value_nor_gradients(tiny_model, option
         torch.testing.assert_close(cached_grads[name], grad, atol=1e-9, rtol=0)
 
 
-def test_without_negatives_it_is_the_stock_loss(ANY_MODEL):
+def test_without_negatives_it_is_the_stock_loss():
     stock = MultipleNegativesRankingLoss(
-        scale=1 / T, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
+        ANY_MODEL, scale=1 / T, directions=("query_to_doc", "query_to_query"), partition_mode="joint"
     )
     ours = GeckoLoss(ANY_MODEL, T)
     assert ours.compute_loss_from_embeddings(vectors(2), None).item() == pytest.approx(
@@ -218,12 +218,12 @@ def test_without_negatives_it_is_the_stock_loss(ANY_MODEL):
     )
 
 
-def test_hard_negatives_of_other_rows_do_not_count(ANY_MODEL):
+def test_hard_negatives_of_other_rows_do_not_count():
     """What sets it apart from the stock loss: row 0 keeps its loss when the others' negatives change."""
     q, p, n = vectors(3)
     moved = n.detach().clone()
     moved[1:] = torch.randn(BATCH - 1, WIDTH, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    loss = GeckoLoss(T)
+    loss = GeckoLoss(ANY_MODEL, T)
     loss.compute_loss_from_embeddings([q, p, n], None).backward()
     before = p.grad[0].clone(), q.grad.clone()
     p.grad = q.grad = None
@@ -245,16 +245,16 @@ def test_matryoshka_adds_the_equation_at_every_width(tiny_model):
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)
 
 
-def test_half_precision_embeddings_are_compared_in_float32(ANY_MODEL):
+def test_half_precision_embeddings_are_compared_in_float32():
     columns = vectors(3)
-    exact = GeckoLoss(T).compute_loss_from_embeddings([c.float() for c in columns], None)
+    exact = GeckoLoss(ANY_MODEL, T).compute_loss_from_embeddings([c.float() for c in columns], None)
     rounded = GeckoLoss(ANY_MODEL, T).compute_loss_from_embeddings([c.bfloat16() for c in columns], None)
     assert rounded.dtype == torch.float32
     assert rounded.item() == pytest.approx(exact.item(), abs=0.05)
 
 
-def test_the_model_card_gets_its_settings_and_the_paper(ANY_MODEL):
-    loss = GeckoLoss(0.02, same_tower=False)
+def test_the_model_card_gets_its_settings_and_the_paper():
+    loss = GeckoLoss(ANY_MODEL, 0.02, same_tower=False)
     assert loss.get_config_dict() == {
         "temperature": pytest.approx(0.02),
         "same_tower": False,
@@ -263,8 +263,8 @@ def test_the_model_card_gets_its_settings_and_the_paper(ANY_MODEL):
     assert "2403.20327" in loss.citation
 
 
-def test_the_model_card_names_the_options_that_are_on_and_no_others(ANY_MODEL):
-    loss = GeckoLoss(in_batch=False, mini_batch_size=16, options=LossOptions(hardness=5.0))
+def test_the_model_card_names_the_options_that_are_on_and_no_others():
+    loss = GeckoLoss(ANY_MODEL, in_batch=False, mini_batch_size=16, options=LossOptions(hardness=5.0))
     config = loss.get_config_dict()
     assert {k: config[k] for k in ("in_batch", "mini_batch_size", "hardness")} == {
         "in_batch": False, "mini_batch_size": 16, "hardness": 5.0,

@@ -9,7 +9,6 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.yardstick import YardstickQuery
 from gecko_hf.model.encoder import load_encoder
 from gecko_hf.model.lora import LoraRecipe, add_lora, merge_lora
-from gecko_hf.training.arguments import check_stage
 from gecko_hf.training.data import TrainingSet
 from gecko_hf.training.dev import dev_evaluator
 from gecko_hf.training.lengths import embed_by_length
@@ -17,7 +16,7 @@ from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture import lead_body_pairs
 from gecko_hf.training.mixture_recipe import DataRecipe
 from gecko_hf.training.options import LossOptions
-from gecko_hf.training.recipe import StageRecipe
+from gecko_hf.training.recipe import StageRecipe, check_stage
 from gecko_hf.training.stage import train_stage
 
 
