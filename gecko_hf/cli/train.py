@@ -33,9 +33,12 @@ def _stage(name: str, recipe: Path, overrides: list[str] | None, redo: bool) -> 
 
     settings = load_recipe(recipe, overrides or [])
     quiet_libraries()
+    from accelerate import PartialState
+
     from gecko_hf import pipeline
 
     first = os.environ.get("RANK", "0") == "0"
     folder = pipeline.run_stage(settings, name, console if first else Console(quiet=True), redo=redo)
+    PartialState().destroy_process_group()  # torch warns of one that is left behind
     if first:
         console.print(f"Model    {folder / ('prefinetuned' if name == 'prefinetune' else 'model')}", highlight=False)
