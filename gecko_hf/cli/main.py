@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from gecko_hf.cli import benchmark, doctor, fret, run, search, train  # noqa: F401  (each registers its command)
+from gecko_hf.cli import (  # noqa: F401  (each registers its command)
+    benchmark,
+    compare,
+    doctor,
+    evaluate,
+    fret,
+    run,
+    search,
+    submit,
+    train,
+)
 from gecko_hf.cli.app import app, errors
 from gecko_hf.errors import GeckoError
 

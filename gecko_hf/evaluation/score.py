@@ -1,37 +1,30 @@
-"""Scores: the yardstick as an mteb retrieval task, and models in the form in which mteb measures them.
+"""Scores of a run: its yardstick as an mteb task, and every model of the run on it through the encoder of `gecko-hf evaluate`.
 
-mteb finds the neighbours' metrics and writes its own result files; this module only hands it data and vectors. Each text is
-embedded once at full width, and the Matryoshka widths are cut from that.
+Each text is embedded once at full width, in the run's own store, and the Matryoshka widths are cut from that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import mteb
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
-from mteb.abstasks.task_metadata import TaskMetadata
-from mteb.cache import ResultCache
-from mteb.models.abs_encoder import AbsEncoder, get_prompt
 from mteb.models.model_implementations.bm25 import BM25Search
-from mteb.models.model_meta import ModelMeta, ScoringFunction
-from mteb.types import PromptType, RetrievalOutputType
+from mteb.types import RetrievalOutputType
 
 from gecko_hf.corpus.passages import Passage
+from gecko_hf.evaluation.local_search import search_split
+from gecko_hf.evaluation.local_task import local_task
+from gecko_hf.evaluation.run_task import Results, run_task
 from gecko_hf.evaluation.yardstick import YardstickQuery
-from gecko_hf.model.vectors import Report, Vectors, VectorStore, cut
-
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
+from gecko_hf.run_folder import hash_of
 
 METRICS = ("ndcg_at_10", "recall_at_10", "recall_at_100", "mrr_at_10")
 DIGITS = 5  # as mteb rounds in its files, so that a score is the same whether it was read back or just computed
@@ -60,77 +53,22 @@ def retrieval_task(
         queries: The queries with their relevant passages.
     """
     splits = sorted({q.split for q in queries})
-    metadata = TaskMetadata(
-        name=name,
-        description=description,
-        type="Retrieval",
-        category="t2t",
-        dataset={"path": f"local/{name}", "revision": "local"},
-        eval_splits=list(splits),
-        eval_langs=["eng-Latn"],
-        main_score="ndcg_at_10",
-        is_public=False,
-    )
-    # mteb names a task by a class attribute, so each yardstick is a class of its own.
-    task: AbsTaskRetrieval = type(name, (AbsTaskRetrieval,), {"metadata": metadata})()
-    corpus = datasets.Dataset.from_list([asdict(p) for p in passages])
-    task.dataset = {"default": {split: _split(corpus, queries, split) for split in splits}}
-    task.data_loaded = True
+
+    def read() -> Any:
+        corpus = datasets.Dataset.from_list([asdict(p) for p in passages])
+        return {"default": {split: _split(corpus, queries, split) for split in splits}}
+
+    revision = hash_of([[asdict(p) for p in passages], [asdict(q) for q in queries]])[:16]
+    task = local_task(AbsTaskRetrieval, "Retrieval", name, description, read, splits=splits, revision=revision)
+    assert isinstance(task, AbsTaskRetrieval)  # made from that class
+    task.load_data()  # once for all models; mteb would load it anew for each
     return task
 
 
 def _split(corpus: Any, queries: Iterable[YardstickQuery], split: str) -> RetrievalSplitData:
     chosen = [q for q in queries if q.split == split]
-    return RetrievalSplitData(
-        corpus=corpus,
-        queries=datasets.Dataset.from_list([{"id": q.id, "text": q.text} for q in chosen]),
-        relevant_docs={q.id: dict.fromkeys(q.relevant, 1) for q in chosen},
-        top_ranked=None,
-    )
-
-
-class StoredEncoder(AbsEncoder):
-    """An encoder as mteb sees it: prompts chosen by mteb's rules, vectors from a `VectorStore`, cut to one width.
-
-    Args:
-        store: Where the vectors come from.
-        prompts: The model's prompt table; empty for a model that was trained without.
-        dim: Width to cut to.
-        name: `organisation/model`, as it stands in the result files.
-        report: Progress of the embedding.
-    """
-
-    def __init__(
-        self, store: VectorStore, prompts: Mapping[str, str], dim: int, name: str, report: Report | None = None
-    ) -> None:
-        self.store = store
-        self.prompts = dict(prompts)
-        self.dim = dim
-        self.report = report
-        self.mteb_model_meta = ModelMeta.create_empty(
-            {
-                "name": name,
-                "revision": store.revision,
-                "embed_dim": dim,
-                "similarity_fn_name": ScoringFunction.COSINE,
-                "modalities": ["text"],
-            }
-        )
-
-    def encode(
-        self,
-        inputs: DataLoader[Any],
-        *,
-        task_metadata: TaskMetadata,
-        hf_split: str,
-        hf_subset: str,
-        prompt_type: PromptType | None = None,
-        **kwargs: Any,
-    ) -> Vectors:
-        """Unit-length vectors of mteb's texts, shape (n, dim)."""
-        texts = [text for batch in inputs for text in batch["text"]]
-        prompt = get_prompt(self.prompts, task_metadata, prompt_type) or ""
-        return cut(self.store.encode(texts, prompt, self.report), self.dim)
+    texts = datasets.Dataset.from_list([{"id": q.id, "text": q.text} for q in chosen])
+    return search_split(corpus, texts, {q.id: dict.fromkeys(q.relevant, 1) for q in chosen})
 
 
 class BM25(BM25Search):
@@ -153,41 +91,15 @@ def score(model: Any, task: AbsTaskRetrieval, results: Path, *, label: str, role
     """Run mteb on one model and read its metrics, one `Score` a split; a result that is on disk is not run again.
 
     Args:
-        model: A `StoredEncoder` or `BM25`.
+        model: A `ModelEncoder` or `BM25`.
         task: What `retrieval_task` returned.
         results: Folder of mteb's result files.
         label: Name in tables.
         role: `bm25`, `base`, `prefinetuned` or `gecko`.
         dim: Width, None for BM25.
     """
-    with warnings.catch_warnings(), _quiet("mteb", "bm25s"):
-        warnings.simplefilter("ignore")
-        outcome = mteb.evaluate(
-            model,
-            task,
-            cache=ResultCache(results),
-            co2_tracker=False,
-            show_progress_bar=False,
-            encode_kwargs={"show_progress_bar": False},
-        )
-    rows = outcome.task_results[0].scores
+    result, _ = run_task(model, task, Results(results))
     return [
-        Score(label, role, dim, split, {m: round(float(rows[split][0][m]), DIGITS) for m in METRICS})
-        for split in sorted(rows)
+        Score(label, role, dim, split, {m: round(float(result.scores[split][0][m]), DIGITS) for m in METRICS})
+        for split in sorted(result.scores)
     ]
-
-
-class _quiet:
-    """Lets only errors of some loggers through; mteb logs each phase of each call."""
-
-    def __init__(self, *names: str) -> None:
-        self.loggers = [logging.getLogger(name) for name in names]
-
-    def __enter__(self) -> None:
-        self.levels = [logger.level for logger in self.loggers]
-        for logger in self.loggers:
-            logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *error: object) -> None:
-        for logger, level in zip(self.loggers, self.levels, strict=True):
-            logger.setLevel(level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import mteb
@@ -37,6 +38,31 @@ def benchmark_tasks(name: str) -> list[AbsTask]:
 def paper_tasks() -> list[AbsTask]:
     """The 56 tasks of the paper's Table 8."""
     return benchmark_tasks(PAPER_BENCHMARK)
+
+
+def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Path], *, paper: bool) -> list[AbsTask]:
+    """Every task that a command asks for, each once.
+
+    Args:
+        names: Task names; a name may be several, separated by commas.
+        benchmark: A benchmark's name.
+        local: Folders of local data.
+        paper: Whether the paper's tasks are asked for.
+
+    Raises:
+        EvaluationError: If nothing is asked for, or a name or folder is wrong.
+    """
+    from gecko_hf.evaluation.local_data import local_tasks
+
+    tasks = mteb_tasks([name.strip() for part in names for name in part.split(",") if name.strip()])
+    tasks += benchmark_tasks(benchmark) if benchmark else []
+    tasks += paper_tasks() if paper else []
+    tasks += [task for folder in local for task in local_tasks(folder)]
+    if not tasks:
+        raise EvaluationError(
+            "Nothing to measure. Name tasks (--tasks), a benchmark (--benchmark), data (--local), or --paper."
+        )
+    return list({task.metadata.name: task for task in tasks}.values())
 
 
 def _find(get: Callable[[str], T], kind: str, name: str) -> T:

@@ -41,6 +41,34 @@ def top_neighbours(queries: Vectors, passages: Vectors, count: int) -> tuple[npt
     return found, scores
 
 
+def embed_longest_first(
+    texts: Sequence[str],
+    width: int,
+    embed: Callable[[list[str]], Vectors],
+    report: Report | None = None,
+    chunk: int = CHUNK,
+) -> Vectors:
+    """Vectors in the order of the texts, shape (n, width), embedded longest first over the whole request.
+
+    So a batch holds texts of one length and little padding.
+
+    Args:
+        texts: What to embed.
+        width: Columns of a vector.
+        embed: Embeds a part of the texts.
+        report: Told the progress after each part.
+        chunk: Texts a part.
+    """
+    vectors = np.empty((len(texts), width), dtype=np.float32)
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+    for start in range(0, len(order), chunk):
+        rows = order[start : start + chunk]
+        vectors[rows] = embed([texts[i] for i in rows])
+        if report:
+            report(start + len(rows), len(texts))
+    return vectors
+
+
 class VectorStore:
     """Encodes texts with one model and remembers the vectors on disk.
 
@@ -81,20 +109,17 @@ class VectorStore:
 
     def compute(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
         """The same as `encode`, without keeping the vectors."""
-        width = self.model.get_embedding_dimension() or 0
-        vectors = np.empty((len(texts), width), dtype=np.float32)
-        # Longest first over the whole request, so that a batch holds texts of one length and little padding.
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        for start in range(0, len(order), CHUNK):
-            rows = order[start : start + CHUNK]
-            vectors[rows] = self.model.encode(
-                [texts[i] for i in rows],
-                prompt=prompt or "",
-                batch_size=BATCH,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-                convert_to_numpy=True,
+
+        def embed(part: list[str]) -> Vectors:
+            return np.asarray(
+                self.model.encode(
+                    part,
+                    prompt=prompt or "",
+                    batch_size=BATCH,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                )
             )
-            if report:
-                report(start + len(rows), len(texts))
-        return vectors
+
+        return embed_longest_first(texts, self.model.get_embedding_dimension() or 0, embed, report)

@@ -12,9 +12,9 @@ from gecko_hf.stages.run import Counts, Run
 
 def evaluate_stage(run: Run) -> Counts:
     """Measure BM25, the untouched base, the pre-finetuned and the finished encoder on the yardstick."""
-    from gecko_hf.evaluation.score import BM25, Score, StoredEncoder, retrieval_task, score
+    from gecko_hf.evaluation.encoder import stored_encoder
+    from gecko_hf.evaluation.score import BM25, Score, retrieval_task, score
     from gecko_hf.model.encoder import base_name, load_encoder
-    from gecko_hf.prompts import model_prompts
 
     recipe, paths = run.recipe, run.paths
     task = retrieval_task(*yardstick_name(recipe), run.passages, read_queries(paths.yardstick))
@@ -24,17 +24,17 @@ def evaluate_stage(run: Run) -> Counts:
             scores += score(BM25(), task, paths.results, label="BM25", role="bm25", dim=None)
     length = recipe.encoder.max_seq_length
     models = [
-        (f"{base_name(recipe.encoder.base)} (untouched)", "base", run.base, {}),
-        ("pre-finetuned", "prefinetuned", lambda: load_encoder(str(paths.prefinetuned), length), model_prompts()),
-        ("Gecko", "gecko", lambda: load_encoder(str(paths.model), length), model_prompts()),
+        (f"{base_name(recipe.encoder.base)} (untouched)", "base", run.base),
+        ("pre-finetuned", "prefinetuned", lambda: load_encoder(str(paths.prefinetuned), length)),
+        ("Gecko", "gecko", lambda: load_encoder(str(paths.model), length)),
     ]
     if not recipe.evaluation.prefinetuned:
         del models[1]
-    for label, role, load, prompts in models:
+    for label, role, load in models:
         store = run.store(load())
         for dim in recipe.encoder.dims:
             with run.view.task(f"scoring {label} at {dim}") as report:
-                encoder = StoredEncoder(store, prompts, dim, f"{recipe.name}/{role}-{dim}", report)
+                encoder = stored_encoder(store, dim, f"{recipe.name}/{role}-{dim}", report)
                 scores += score(encoder, task, paths.results, label=label, role=role, dim=dim)
     write_json([asdict(s) for s in scores], paths.logs / "scores.json")
     return {"models": len(models) + recipe.evaluation.bm25, "scores": len(scores)}

@@ -4,7 +4,8 @@ import mteb
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from gecko_hf.evaluation.score import BM25, METRICS, StoredEncoder, retrieval_task, score
+from gecko_hf.evaluation.encoder import stored_encoder
+from gecko_hf.evaluation.score import BM25, METRICS, retrieval_task, score
 from gecko_hf.evaluation.yardstick import YardstickQuery
 from gecko_hf.model.encoder import save_encoder
 from gecko_hf.model.vectors import VectorStore
@@ -30,7 +31,7 @@ def saved(tiny_model, tmp_path):
 def test_a_stored_encoder_scores_as_mteb_scores_the_model_itself(task, saved, tmp_path, dim):
     store = VectorStore(saved, tmp_path / "vectors")
     ours = score(
-        StoredEncoder(store, saved.prompts, dim, f"tests/tiny-{dim}"),
+        stored_encoder(store, dim, f"tests/tiny-{dim}"),
         task,
         tmp_path / "r",
         label="t",
@@ -55,7 +56,7 @@ def test_queries_get_the_query_prompt_and_passages_the_document_prompt(task, sav
             return super().encode(texts, prompt, report)
 
     store = Spy(saved, tmp_path / "vectors")
-    score(StoredEncoder(store, saved.prompts, 8, "tests/spy"), task, tmp_path / "r", label="t", role="gecko", dim=8)
+    score(stored_encoder(store, 8, "tests/spy"), task, tmp_path / "r", label="t", role="gecko", dim=8)
     assert set(asked) == {
         ("title: none | text: ", 64),
         ("task: search result | query: ", 16),
@@ -71,7 +72,16 @@ def test_each_split_is_scored_on_its_own_queries(task, tmp_path):
 
 def test_a_result_on_disk_is_not_computed_again(task, saved, tmp_path, monkeypatch):
     store = VectorStore(saved, tmp_path / "vectors")
-    encoder = StoredEncoder(store, saved.prompts, 8, "tests/again")
+    encoder = stored_encoder(store, 8, "tests/again")
     first = score(encoder, task, tmp_path / "r", label="t", role="gecko", dim=8)
     monkeypatch.setattr(store, "encode", lambda *_: pytest.fail("embedded again"))
     assert score(encoder, task, tmp_path / "r", label="t", role="gecko", dim=8) == first
+
+
+def test_a_yardstick_that_changed_is_scored_again(task, saved, passages, tmp_path):
+    """mteb itself would take the old result: it looks for missing splits only."""
+    encoder = stored_encoder(VectorStore(saved, tmp_path / "vectors"), 8, "tests/changed")
+    first = score(encoder, task, tmp_path / "r", label="t", role="gecko", dim=8)
+    queries = [YardstickQuery("q", passages[0].text, [passages[0].id], split) for split in ("dev", "test")]
+    changed = retrieval_task("TinyRetrieval", "One query.", passages, queries)
+    assert score(encoder, changed, tmp_path / "r", label="t", role="gecko", dim=8) != first

@@ -1,0 +1,52 @@
+"""`gecko-hf compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gecko_hf.cli.app import app, console, quiet_libraries
+
+
+@app.command()
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(help="NAME[@REVISION][:DIM], as in the results; the first is compared with.")
+    ],
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    tasks: Annotated[
+        list[str] | None, typer.Option("--tasks", help="Only these, separated by commas or repeated.")
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Lay one model beside the paper's Tables 1 and 8.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables here as Markdown, too.")] = None,
+) -> None:
+    """Compare models on the tasks that both were measured on, with bootstrap intervals over queries."""
+    quiet_libraries()
+    from gecko_hf.errors import EvaluationError
+    from gecko_hf.evaluation import compare as comparing
+    from gecko_hf.evaluation.paper import paper_markdown, paper_table
+    from gecko_hf.evaluation.results import read_results
+
+    scores = read_results(results)
+    contenders = [comparing.find_contender(model, scores) for model in models]
+    only = [name.strip() for part in tasks or [] for name in part.split(",")]
+    written = []
+    if paper:
+        for found in contenders:
+            own = list(found.scores.values())
+            dim = own[0].dim or 0
+            console.print(paper_table(own, dim, found.label))
+            written.append(paper_markdown(own, dim, found.label))
+    elif len(contenders) < 2:
+        raise EvaluationError("Name two models or more, or one with --paper.")
+    else:
+        first, *others = contenders
+        for other in others:
+            rows = comparing.compare(first, other, only)
+            console.print(comparing.comparison_table(first, other, rows))
+            written.append(comparing.comparison_markdown(first, other, rows))
+    if markdown:
+        markdown.write_text("\n".join(written), encoding="utf-8")
+        console.print(f"Written  {markdown}", highlight=False, soft_wrap=True)

