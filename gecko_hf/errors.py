@@ -6,6 +6,7 @@
     ├── CorpusError            the text to learn from is missing, empty or too small
     ├── MissingExtraError      an optional package is not installed; carries its pip command
     ├── OutputError            the output folder cannot be written or belongs to another recipe
+    ├── HubError               the Hub refuses, cannot be reached, or holds something else
     ├── ReplyError             an LLM's reply could not be understood
     ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
     ├── SubmissionError        results are not what the leaderboard takes
@@ -40,6 +41,10 @@ class CorpusError(GeckoError):
 
 class OutputError(GeckoError):
     """The output folder cannot be written, is full, or belongs to another recipe."""
+
+
+class HubError(GeckoError):
+    """The Hub refuses, cannot be reached, or holds something else under the name."""
 
 
 class ReplyError(GeckoError):
@@ -87,5 +92,5 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name != module.split(".")[0]:
             raise
         raise MissingExtraError(
-            f"This recipe needs the package {module!r}, which is not installed. Run: pip install 'gecko-hf[{extra}]'"
+            f"This needs the package {module!r}, which is not installed. Run: pip install 'gecko-hf[{extra}]'"
         ) from error

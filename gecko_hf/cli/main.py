@@ -5,12 +5,16 @@ from __future__ import annotations
 from gecko_hf.cli import (  # noqa: F401  (each registers its command)
     benchmark,
     compare,
+    demo,
     doctor,
     evaluate,
     fret,
+    push,
+    quantize,
     run,
     search,
     submit,
+    trace,
     train,
 )
 from gecko_hf.cli.app import app, errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,34 +10,94 @@ import jinja2
 import yaml
 
 from gecko_hf.fret.build import read_rows
-from gecko_hf.hub.tables import gain, markdown_table
+from gecko_hf.hub.facts import energy, fret_prompts, label_columns, plain_mean_pooling, quantized, text_lengths
+from gecko_hf.hub.provenance import Pushed
+from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths
 
+TEMPLATES = Path(__file__).parents[1]
+CITATION = (TEMPLATES / "model_cards" / "citation.md").read_text(encoding="utf-8")
+HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 SHOWN_ROWS = 5
 SHOWN_WORDS = 40  # of a passage in a card's example
 
+Summary = dict[str, Any]
 
-def write_cards(summary: dict[str, Any], paths: Paths) -> None:
-    """Write `README.md` into the model and the FRet folder."""
+
+def write_cards(summary: Summary, paths: Paths) -> None:
+    """Write `README.md` into the model and the FRet folder of a run; they name those folders as what to load."""
+    model = model_card(summary, paths, str(paths.model), None)
+    (paths.model / "README.md").write_text(model, encoding="utf-8")
+    (paths.fret / "README.md").write_text(fret_card(summary, paths, str(paths.fret)), encoding="utf-8")
+
+
+def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = None) -> str:
+    """The card of the data set.
+
+    Args:
+        summary: The numbers of the run.
+        paths: Its folder.
+        name: What the loading lines load: a Hub id, or the folder.
+        licence: The Hub's identifier of the licence that the publisher declares.
+    """
     examples = read_rows(paths.fret)[:SHOWN_ROWS]
-    dims = summary["dims"]
+    columns = label_columns(paths)
     values = {
-        "summary": summary,
-        "scores": markdown_table(summary),
-        "gains": {dim: gain(summary, dim) for dim in dims},
-        "prompts": model_prompts(),
+        **_common(summary, licence),
+        "name": name,
         "examples": examples,
-        "recipe": yaml.safe_dump(summary["recipe"], sort_keys=False, allow_unicode=True).strip(),
+        "label_columns": columns,
+        "size_category": size_category(summary["fret"]["rows"]),
+        "lengths": text_lengths(paths),
+        "prompts": fret_prompts(summary["recipe"]),
+        "fret_seconds": next(s["seconds"] for s in summary["stages"] if s["name"] == "fret"),
     }
-    for template, folder in (("model_card.md.jinja", paths.model), ("dataset_card.md.jinja", paths.fret)):
-        (folder / "README.md").write_text(render(template, values), encoding="utf-8")
+    return render("dataset_cards/fret.md.jinja", values)
+
+
+def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, licence: str | None = None) -> str:
+    """The card of the model.
+
+    Args:
+        summary: The numbers of the run.
+        paths: Its folder.
+        name: What the loading lines load: a Hub id, or the folder.
+        fret: The data set on the Hub that it learned from, or None where that was not pushed.
+        licence: The Hub's identifier of the licence that the publisher declares.
+    """
+    base = summary["base"]["id"]
+    values = {
+        **_common(summary, licence),
+        "name": name,
+        "fret": fret,
+        "base_on_hub": re.fullmatch(HUB_ID, base) is not None and not Path(base).exists(),
+        "metric": dict(COLUMNS)[summary["main_metric"]],
+        "scores": markdown_table(summary),
+        "gains": {dim: gain(summary, dim) for dim in summary["dims"]},
+        "prompts": model_prompts(),
+        "plain_pooling": plain_mean_pooling(paths.model),
+        "energy": energy(summary),
+        "quantized": quantized(paths),
+    }
+    return render("model_cards/gecko.md.jinja", values)
+
+
+def _common(summary: Summary, licence: str | None) -> dict[str, Any]:
+    recipe = yaml.safe_dump(summary["recipe"], sort_keys=False, allow_unicode=True).strip()
+    return {"summary": summary, "recipe": recipe, "licence": licence, "citation": CITATION}
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for this many rows: `1K<n<10K`."""
+    names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"]
+    return next((name for i, name in enumerate(names) if rows < 10 ** (3 + i)), "n>1T")
 
 
 def render(template: str, values: dict[str, Any]) -> str:
     """Render a card template of this package; a name that is missing from the values is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.corpus.passages import Corpus, check_ids, merge_near_identical, write_corpus
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, see_also_queries, split_of, write_queries
@@ -43,6 +44,7 @@ def corpus_stage(run: Run) -> Counts:
     write_corpus(passages, run.paths.corpus)
     write_json(sorted(held_out), run.paths.corpus / "held_out.json")
     write_json(merged, run.paths.corpus / "merged.json")
+    write_json(input_state(recipe.corpus), run.paths.corpus / "input.json")
     lines = "".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in corpus.set_aside)
     (run.paths.corpus / "set_aside.jsonl").write_text(lines, encoding="utf-8")
     run.__dict__.pop("passages", None)

@@ -1,6 +1,14 @@
 """A made-up run, small enough to read."""
 
+import os
+import shutil
+import warnings
+from pathlib import Path
+
 import pytest
+from clients import Clients
+from hub_server import WRITE_TOKEN, HubServer
+from rich.console import Console
 
 
 def _scores(role, model, dim, value):
@@ -69,3 +77,61 @@ def texts():
         "b": {"title": "", "text": "</script><script>alert(1)</script>"},
         "c": {"title": "C", "text": "x" * 5000},
     }
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, tiny_model_path, library_folder):
+    """A whole small run: a corpus of 64 passages, a tiny encoder, FRet, scores, cards. Tests copy it before they change it."""
+    from gecko_hf import pipeline
+    from gecko_hf.recipe import load_recipe
+
+    folder = tmp_path_factory.mktemp("finished")
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(
+        f"""
+name: tiny
+seed: 3
+precision: float32
+corpus: {{path: "{library_folder}"}}
+encoder: {{base: "{tiny_model_path}", max_seq_length: 48, dims: [32, 8]}}
+prefinetune: {{rows: 40, batch_size: 8, learning_rate: 1e-3}}
+fret: {{rows: 40, candidates: 6}}
+finetune: {{batch_size: 8, learning_rate: 1e-3}}
+evaluation: {{held_out: 0.2, dev_share: 0.0}}
+""",
+        encoding="utf-8",
+    )
+    with Path(os.devnull).open("w") as sink, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pipeline.run(load_recipe(recipe, [f"output={folder / 'run'}"]), Console(file=sink))
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def hub():
+    """The Hub of all tests; each test writes to repositories of its own, or takes back what it changes."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clients(hub, tmp_path_factory):
+    with Clients(hub.url, tmp_path_factory.mktemp("home")) as warm:
+        yield warm
+
+
+@pytest.fixture(scope="session")
+def run(finished_run, tmp_path_factory):
+    """A copy of the finished run, since a push leaves its record there."""
+    return shutil.copytree(finished_run, tmp_path_factory.mktemp("pushed") / "run")
+
+
+@pytest.fixture(scope="session")
+def pushed(clients, run):
+    """Data set and model on the Hub as org/fret and org/gecko, public and tagged; what the two commands said."""
+    said = [
+        clients.gecko("push", kind, run, name, "--public", "--tag", "v1", token=WRITE_TOKEN)
+        for kind, name in (("fret", "org/fret"), ("model", "org/gecko"))
+    ]
+    assert [child.returncode for child in said] == [0, 0], said
+    return said

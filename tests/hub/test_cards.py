@@ -1,56 +1,131 @@
-"""Both cards: valid for the Hub, complete, and without a number that the run did not measure."""
+"""Both cards, rendered from a real run: valid for the Hub, complete, and without a number that the run did not measure."""
+
+import json
+import re
 
 import jinja2
 import pytest
 import yaml
+from hub_server.store import check_card
 from huggingface_hub import DatasetCard, ModelCard
 
-from gecko_hf.fret.build import FRet, write_fret
-from gecko_hf.hub.cards import render, table_cell, write_cards
+from gecko_hf.hub.cards import fret_card, model_card, render, size_category, table_cell
+from gecko_hf.hub.facts import energy
+from gecko_hf.hub.provenance import Pushed
 from gecko_hf.hub.tables import gain, markdown_table
 from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths
 
-ROW = {
-    "task": "search result", "query": "a | b", "positive_title": "T", "positive": "word " * 60, "negative_title": None,
-    "negative": None,
-}  # fmt: skip
+
+@pytest.fixture(scope="module")
+def paths(finished_run):
+    return Paths(finished_run)
 
 
-@pytest.fixture
-def cards(summary, passages, tmp_path):
-    paths = Paths(tmp_path)
-    paths.model.mkdir()
-    write_fret(FRet([ROW] * 2, [{"query_id": 0}], []), passages, paths.fret)
-    write_cards(summary, paths)
-    return (paths.model / "README.md").read_text(), (paths.fret / "README.md").read_text()
+@pytest.fixture(scope="module")
+def real(paths):
+    return json.loads((paths.report / "summary.json").read_text())
 
 
-def test_the_model_card_has_every_prompt_score_and_gain(cards, summary):
-    card = ModelCard(cards[0])
-    assert card.data.library_name == "sentence-transformers"
-    for name, prefix in model_prompts().items():
-        assert f"| `{name}` | `{prefix.replace('|', chr(92) + '|')}` |" in cards[0]
-    assert markdown_table(summary) in cards[0]
-    assert "+7.5 at 32, +6.0 at 8" in cards[0]
+@pytest.fixture(scope="module")
+def model(paths):
+    return (paths.model / "README.md").read_text()
 
 
-def test_the_data_set_card_names_its_configs_and_shows_rows(cards):
-    card = DatasetCard(cards[1])
-    configs = {c["config_name"]: c for c in yaml.safe_load(cards[1].split("---")[1])["configs"]}
-    assert set(configs) == {"default", "labels", "corpus"}
-    assert configs["default"]["default"] is True
-    assert "2 rows of task, query" in card.text
-    assert r"| search result | a \| b |" in cards[1]
+@pytest.fixture(scope="module")
+def fret(paths):
+    return (paths.fret / "README.md").read_text()
 
 
-def test_both_cards_say_that_no_llm_was_used(cards):
-    assert all("No LLM was used" in card for card in cards)
+def metadata(card):
+    return yaml.safe_load(card.split("---")[1])
+
+
+def test_both_are_valid_for_the_hub(model, fret):
+    assert ModelCard(model).data.library_name == "sentence-transformers"
+    assert DatasetCard(fret).data.pretty_name == "FRet of tiny"
+    assert check_card(model) == check_card(fret) == []
+
+
+class TestTheModelCard:
+    def test_has_every_prompt(self, model):
+        for name, prefix in model_prompts().items():
+            assert f"| `{name}` | `{prefix.replace('|', chr(92) + '|')}` |" in model
+
+    def test_has_the_scores_beside_the_base_at_every_width(self, model, real):
+        assert markdown_table(real) in model
+        assert f"{gain(real, 32):+.1f} at 32, {gain(real, 8):+.1f} at 8" in model
+
+    def test_has_no_score_that_the_run_did_not_measure(self, model, real):
+        measured = {f"{value:.4f}" for row in real["scores"] for value in row.values() if isinstance(value, float)}
+        shown = set(re.findall(r"\b[01]\.\d{4}\b", model))
+        assert shown
+        assert shown <= measured
+
+    def test_names_the_data_set_at_its_commit_and_the_base_where_they_are_on_the_hub(self, real, paths, model):
+        assert "datasets" not in metadata(model)
+        assert "not on the Hub" in model
+        real = real | {"base": {"id": "org/base", "name": "base"}}
+        card = model_card(real, paths, "org/gecko", Pushed("org/fret", "c" * 40, ""), "apache-2.0")
+        expected = {"datasets": ["org/fret"], "base_model": "org/base", "license": "apache-2.0"}
+        assert metadata(card).items() >= expected.items()
+        assert "c" * 40 in card
+
+    def test_says_how_hours_become_energy_and_that_it_is_an_estimate(self, summary):
+        summary |= {"seconds_total": 7200, "machine": "Linux, a processor, 4 cores"}
+        assert energy(summary) == {"hours": 2.0, "cores": 4, "watts": 10, "kwh": 0.08}
+        assert energy(summary | {"machine": "Linux, a GPU, 4 cores"}) is None
+
+    @pytest.mark.parametrize("part", ["versions", "recipe", "scores.svg", "## Limits", "@misc{lee2024gecko"])
+    def test_is_complete(self, model, part):
+        assert part.lower() in model.lower()
+
+
+class TestTheDataSetCard:
+    def test_names_its_configs(self, fret):
+        configs = {c["config_name"]: c for c in metadata(fret)["configs"]}
+        assert set(configs) == {"default", "labels", "corpus"}
+        assert configs["default"]["default"] is True
+
+    def test_shows_five_rows_statistics_and_loading_lines(self, fret, paths):
+        assert len(re.findall(r"^\| search result \|", fret, re.MULTILINE)) == 5
+        assert "| query |" in fret
+        assert f'load_dataset("{paths.fret}", "labels", split="train")' in fret
+
+    def test_says_what_was_set_aside_and_that_nothing_was_checked(self, real, paths, fret):
+        assert "Nothing was set aside." in fret
+        assert "not checked against any public test set" in fret
+        gated = {"set_aside": {"copied": 1200, "test query": 3}, "test_sets": ["SciFact", "exams"]}
+        card = fret_card(real | {"fret": real["fret"] | gated}, paths, "org/fret")
+        assert "| copied | 1,200 |" in card
+        assert "checked against these test sets: SciFact, exams." in card
+
+    def test_declares_a_licence_only_where_one_was_given(self, real, paths, fret):
+        assert "license" not in metadata(fret)
+        assert metadata(fret_card(real, paths, "org/fret", "cc-by-4.0"))["license"] == "cc-by-4.0"
+
+
+def test_both_cards_say_that_no_llm_was_used(model, fret):
+    assert "No LLM was used" in model
+    assert "No LLM was used" in fret
+    assert "No prompt was sent to a language model" in fret
+
+
+def test_the_prompts_of_a_language_model_are_shown_in_full(real, paths):
+    from gecko_hf.llm.fewshot import load_prompts
+
+    llm = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
+    card = fret_card(real | {"recipe": real["recipe"] | {"llm": llm}}, paths, "org/fret")
+    assert all(head in card for head in load_prompts().heads.values())
+
+
+def test_a_name_with_signs_of_yaml_does_not_break_the_metadata(real, paths):
+    assert metadata(fret_card(real | {"name": "a: [b"}, paths, "org/fret"))["pretty_name"] == "FRet of a: [b"
 
 
 def test_a_value_that_the_run_does_not_have_is_an_error_and_no_gap(summary):
     with pytest.raises(jinja2.UndefinedError):
-        render("model_card.md.jinja", {"summary": summary})
+        render("model_cards/gecko.md.jinja", {"summary": summary, "licence": None})
 
 
 def test_a_cell_is_one_short_line_without_markup():
@@ -59,17 +134,11 @@ def test_a_cell_is_one_short_line_without_markup():
     assert table_cell(None) == ""
 
 
+@pytest.mark.parametrize(("rows", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (6_600_000, "1M<n<10M")])
+def test_a_size_has_the_hubs_name(rows, name):
+    assert size_category(rows) == name
+
+
 def test_gains_are_points_over_the_base_at_the_same_width(summary):
     assert gain(summary, 32) == pytest.approx(7.5)
     assert gain(summary, 8) == pytest.approx(6.0)
-
-
-def test_the_data_set_card_counts_what_each_gate_set_aside_and_names_the_test_sets(summary, passages, tmp_path):
-    summary["fret"] |= {"set_aside": {"copied": 1200, "test query": 3}, "test_sets": ["SciFact", "exams"]}
-    paths = Paths(tmp_path)
-    paths.model.mkdir()
-    write_fret(FRet([ROW], [{"query_id": 0}], []), passages, paths.fret)
-    write_cards(summary, paths)
-    card = (paths.fret / "README.md").read_text()
-    assert "- Set aside, by gate: copied (1,200), test query (3)." in card
-    assert "no query and no positive repeats: SciFact, exams." in card

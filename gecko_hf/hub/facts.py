@@ -1,0 +1,92 @@
+"""What the cards say beyond the summary, each counted from what lies in the run folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gecko_hf.run_folder import Paths, read_record
+
+QUANTIZED = "quantized.json"  # in `logs/`
+WATTS_PER_CORE = 10  # ours: an assumption for a busy server core; no meter was read
+PARTS = ("query", "positive", "negative")  # columns whose lengths the data set card shows
+
+
+@dataclass(frozen=True)
+class Length:
+    """Words of a column: median, 95th percentile, most."""
+
+    name: str
+    median: float
+    p95: float
+    most: int
+
+
+def text_lengths(paths: Paths) -> list[Length]:
+    """How long queries, positives and negatives are, in words."""
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    counts: dict[str, list[int]] = {name: [] for name in PARTS}
+    for file in sorted((paths.fret / "default").glob("*.parquet")):
+        table = pq.read_table(file, columns=list(PARTS))
+        for name in PARTS:
+            counts[name] += [len(text.split()) for text in table[name].to_pylist() if text is not None]
+    return [
+        Length(name, float(np.median(found)), float(np.percentile(found, 95)), max(found))
+        for name, found in counts.items()
+        if found
+    ]
+
+
+def label_columns(paths: Paths) -> list[str]:
+    """The columns of FRet's `labels` config."""
+    import pyarrow.parquet as pq
+
+    return list(pq.read_schema(next((paths.fret / "labels").glob("*.parquet"))).names)
+
+
+def fret_prompts(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts that the language model read, in full; none for `unigram`, which reads none."""
+    if recipe["llm"]["backend"] == "unigram":
+        return {}
+    from gecko_hf.llm.fewshot import load_prompts
+
+    return dict(load_prompts(recipe["llm"]["prompts"]).heads)
+
+
+def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:
+    """Hours, cores, watts and kWh of a run on CPU cores; None where a GPU took part or the cores are not on record."""
+    cores = re.search(r"(\d+) cores", summary["machine"])
+    if not cores or "GPU" in summary["machine"]:
+        return None
+    hours, count = summary["seconds_total"] / 3600, int(cores[1])
+    return {"hours": hours, "cores": count, "watts": WATTS_PER_CORE, "kwh": hours * count * WATTS_PER_CORE / 1000}
+
+
+def quantized(paths: Paths) -> list[dict[str, Any]]:
+    """What `gecko-hf quantize` measured of this model; nothing where it did not run since the model was made."""
+    file = paths.logs / QUANTIZED
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    made = read_record(paths, "finetune")
+    return list(found["rows"]) if made and found.get("model") == made["key"] else []
+
+
+def layers(model: Path) -> list[str]:
+    """The modules of a saved model, by their short names: `["Transformer", "Pooling", "Normalize"]`."""
+    modules = json.loads((model / "modules.json").read_text(encoding="utf-8"))
+    return [module["type"].rsplit(".", 1)[-1] for module in modules]
+
+
+def plain_mean_pooling(model: Path) -> bool:
+    """Whether a token mean, and at most a normalisation after it, gives the model's vectors."""
+    modules = json.loads((model / "modules.json").read_text(encoding="utf-8"))
+    if layers(model) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        return False
+    pooling = json.loads((model / modules[1]["path"] / "config.json").read_text(encoding="utf-8"))
+    return bool(pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens"))

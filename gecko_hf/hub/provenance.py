@@ -1,0 +1,126 @@
+"""What a pushed data set and a pushed model say about where they come from: `provenance.json` in either repository.
+
+    model -> data set at a commit -> corpus and language model with their revisions -> prompts by hash
+
+Everything in it comes from the run folder, so pushing the same run again writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gecko_hf.hub.facts import fret_prompts
+from gecko_hf.hub.publish import Files, sha256
+from gecko_hf.prompts import model_prompts
+from gecko_hf.run_folder import Paths, hash_of, write_json
+
+FRET_BLOCKS = ("name", "seed", "corpus", "llm", "encoder", "fret")  # of a recipe: what FRet's rows depend on
+LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
+RECORD = "hub.json"  # in the run folder: where its parts were pushed
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A repository, the commit that a push of this run left there, and the hash of the data that was pushed."""
+
+    id: str
+    commit: str
+    content: str
+
+
+def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> bytes:
+    """`provenance.json` of the data set."""
+    recipe = summary["recipe"]
+    return _dump(
+        {
+            "kind": "fret",
+            **_common(summary, files),
+            "recipe": {key: recipe[key] for key in FRET_BLOCKS},
+            "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
+            "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
+            "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
+            "retriever": {"id": recipe["encoder"]["base"], "version": base_version(recipe["encoder"]["base"])},
+            "rows": summary["fret"]["rows"],
+        }
+    )
+
+
+def model_provenance(summary: Mapping[str, Any], files: Files, fret: Pushed | None) -> bytes:
+    """`provenance.json` of the model; without a pushed data set its link is null."""
+    base = summary["recipe"]["encoder"]["base"]
+    return _dump(
+        {
+            "kind": "model",
+            **_common(summary, files),
+            "recipe": summary["recipe"],
+            "base": {"id": base, "version": base_version(base)},
+            "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
+            "prompts": model_prompts(),
+            "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
+        }
+    )
+
+
+def _common(summary: Mapping[str, Any], files: Files) -> dict[str, Any]:
+    hashes = {path: sha256(content) for path, content in sorted(files.items())}
+    return {"made_at": summary["finished_at"], "versions": summary["versions"], "files": hashes}
+
+
+def _dump(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def base_version(base: str) -> str | None:
+    """The version of the package that a `package:` base comes from; None for other bases."""
+    from importlib import metadata
+
+    from gecko_hf.model.encoder import PACKAGE
+
+    if not base.startswith(PACKAGE):
+        return None
+    module = base.removeprefix(PACKAGE)
+    names = sorted(set(metadata.packages_distributions().get(module, ())))
+    return ", ".join(f"{name} {metadata.version(name)}" for name in names) or None
+
+
+def source_rows(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Each different language model with revision and settings that the shards of `labels` name, and its number of rows."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    columns = [name for name in LABEL_SOURCES if name in pq.read_schema(files[0]).names]
+    table = pa.concat_tables(pq.read_table(file, columns=columns) for file in files)
+    counted = table.group_by(columns).aggregate([([], "count_all")]).to_pylist()
+    found = [{LABEL_SOURCES[c]: row[c] for c in columns} | {"rows": row["count_all"]} for row in counted]
+    return sorted(found, key=lambda source: (-int(source["rows"]), str(source)))
+
+
+def _input_state(paths: Paths) -> Any:
+    """What the corpus stage wrote about its input; None in a run folder from before it did."""
+    file = paths.corpus / "input.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def content_hash(folder: Path, pattern: str) -> str:
+    """A hash of the bytes of a folder's files."""
+    return hash_of({f.relative_to(folder).as_posix(): sha256(f) for f in sorted(folder.rglob(pattern)) if f.is_file()})
+
+
+def read_pushed(root: Path, part: str) -> Pushed | None:
+    """Where a part (`fret` or `model`) of a run was pushed last; None if it was not."""
+    found = _read_record(root).get(part)
+    return Pushed(**found) if found else None
+
+
+def write_pushed(root: Path, part: str, pushed: Pushed) -> None:
+    """Remember where a part of a run was pushed."""
+    write_json(_read_record(root) | {part: asdict(pushed)}, root / RECORD)
+
+
+def _read_record(root: Path) -> dict[str, Any]:
+    file = root / RECORD
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

