@@ -44,13 +44,15 @@ def finetune_stage(run: Run) -> Counts:
     from gecko_hf.training.mixture import fret_rows
 
     recipe = run.recipe.finetune
-    model = load_encoder(str(run.paths.prefinetuned), run.recipe.encoder.max_seq_length)
+    length = run.recipe.encoder.max_seq_length
+    model = load_encoder(str(run.paths.prefinetuned), length)
     rows: Any
     if recipe.mixture:
         rows = training_sets(run, "finetune")
     else:
         rows = fret_rows(read_rows(run.paths.fret)[: recipe.rows], recipe.cut_source, run.recipe.seed)
     _train(run, model, rows, "finetune")
+    merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)
     merge_into(model, run.base(), recipe.merge_base)
     _save(run, model, run.paths.model)
     return _count(rows)

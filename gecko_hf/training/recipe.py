@@ -73,7 +73,10 @@ class FineTuneRecipe(StageRecipe):
 
     rows: int = number(1_000_000, low=1)
     cut_source: float = number(0.5, low=0.0, high=1.0)  # share of extractive queries whose sentence leaves the positive
-    merge_base: float = number(0.0, low=0.0, high=1.0)  # share of the base's weights in the finished model (WiSE-FT)
+    # The finished model's weights are averaged with those it came from: first this share of the pre-finetuned ones,
+    # then that of the base's (WiSE-FT; see model/merge.py).
+    merge_prefinetuned: float = number(0.0, low=0.0, high=1.0)
+    merge_base: float = number(0.0, low=0.0, high=1.0)
 
 
 def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
