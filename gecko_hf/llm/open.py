@@ -39,6 +39,7 @@ def open_annotator(
             collection(),
             drop_words=recipe.drop_words,
             keep_content=recipe.keep_content,
+            other_sentences=recipe.other_sentences,
             max_query_words=recipe.max_query_words,
             lead_weight=recipe.lead_weight,
             seed=seed,

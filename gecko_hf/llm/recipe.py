@@ -34,10 +34,9 @@ class LLMRecipe:
     backend: Literal["unigram", "local", "tgi", "openai", "sglang"] = "unigram"
 
     # unigram
-    drop_words: float = option(
-        0.33, "unigram", low=0.0, high=0.8
-    )  # share of a sentence's words that its query leaves out
+    drop_words: float = option(0.33, "unigram", low=0.0, high=0.8)  # share of a sentence's words left out of its query
     keep_content: float = option(0.7, "unigram", low=0.0, high=1.0)  # share of a sentence's idf that its query keeps
+    other_sentences: float = option(0.0, "unigram", low=0.0, high=1.0)  # share of queries not made of the opening one
     max_query_words: int = option(16, "unigram", low=3)  # longest query
     lead_weight: int = option(3, "unigram", low=0)  # how many times more the words of an opening sentence count
 
@@ -57,9 +56,7 @@ class LLMRecipe:
     # endpoints
     url: str | None = option(None, *ENDPOINTS, rows=False)  # base URL, without /v1; several equal servers: with commas
     api_key_env: str | None = option(None, *ENDPOINTS, rows=False)  # NAME of the environment variable with the key
-    tokenizer: str | None = option(
-        None, *ENDPOINTS, rows=False
-    )  # folder or Hub id; without it servers are asked for tokens
+    tokenizer: str | None = option(None, *ENDPOINTS, rows=False)  # folder or Hub id; without it the server tokenises
     concurrency: int = option(64, *ENDPOINTS, low=1, rows=False)  # ours: most requests at once at one server
     timeout: float = option(120.0, *ENDPOINTS, low=0.1, rows=False)  # ours: seconds for one request
     give_up: float = option(300.0, *ENDPOINTS, low=1.0, rows=False)  # ours: seconds without any answer that end the run

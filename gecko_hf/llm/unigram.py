@@ -1,8 +1,9 @@
 """`unigram`: the embedded stand-in for an LLM. No download, deterministic, made of classic retrieval models.
 
-- P_QG: an extractive query. A sentence of the passage with a share of its words left out, as in the inverse cloze task
-  (Lee et al. 2019, 1906.00300) with word deletion (EDA; Wei & Zou 2019, 1901.11196). The words that are left keep most of
-  the sentence's inverse document frequency (Sparck Jones 1972): without its rare words a query asks for nothing.
+- P_QG: an extractive query. The opening sentence of the passage, or another that speaks of the same, with a share of its
+  words left out, as in the inverse cloze task (Lee et al. 2019, 1906.00300) with word deletion (EDA; Wei & Zou 2019,
+  1901.11196). The words that are left keep most of the sentence's inverse document frequency (Sparck Jones 1972):
+  without its rare words a query asks for nothing.
 - QL: the query likelihood of a unigram language model of the passage, smoothed with the collection by a Dirichlet prior
   (Zhai & Lafferty 2001, "A study of smoothing methods for language models applied to ad hoc information retrieval").
 - RC: BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework") as a share of the most that the query
@@ -27,10 +28,11 @@ import Stemmer
 
 from gecko_hf.llm.base import Capability, PassagePrompt
 from gecko_hf.prompts import SEARCH_RESULT
-from gecko_hf.text import STOP_WORDS, lead, words
+from gecko_hf.text import STOP_WORDS, is_prose, lead, sentences, words
 
 MIN_QUERY_WORDS = 3
 DRAWS = 20  # ours: choices of words that are tried for one that keeps enough; the best of them is taken
+SENTENCES, MAX_SOURCE_WORDS, SHARED_TERMS = 12, 25, 2  # ours: which other sentences are about what the opening is about
 BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
 GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
 
@@ -42,6 +44,8 @@ class UnigramAnnotator:
         collection: (title, text) of every passage; their counts are the collection model.
         drop_words: Share of a source sentence's words that its query leaves out.
         keep_content: Share of the sentence's summed inverse document frequency that its query should keep.
+        other_sentences: Share of passages that are asked by another sentence than their opening one, where one of their
+            first dozen shares words with it.
         max_query_words: Longest query; longer sentences lose more of their words.
         lead_weight: How many times more than other words the opening sentence counts.
         seed: Seeds the choice of words, together with the passage's key.
@@ -57,12 +61,14 @@ class UnigramAnnotator:
         *,
         drop_words: float = 0.33,
         keep_content: float = 0.7,
+        other_sentences: float = 0.0,
         max_query_words: int = 16,
         lead_weight: int = 3,
         seed: int = 0,
     ) -> None:
         self.drop_words = drop_words
         self.keep_content = keep_content
+        self.other_sentences = other_sentences
         self.max_query_words = max_query_words
         self.lead_weight = lead_weight
         self.seed = seed
@@ -85,6 +91,7 @@ class UnigramAnnotator:
         return {
             "drop_words": self.drop_words,
             "keep_content": self.keep_content,
+            "other_sentences": self.other_sentences,
             "max_query_words": self.max_query_words,
             "lead_weight": self.lead_weight,
             "seed": self.seed,
@@ -113,7 +120,7 @@ class UnigramAnnotator:
     def _query(self, prompt: PassagePrompt) -> str:
         digest = hashlib.sha256(f"{self.seed}:{prompt.key}".encode()).digest()
         rng = random.Random(int.from_bytes(digest[:8]))  # not security: seeded sampling
-        tokens = lead(prompt.text).split()
+        tokens = self._source(prompt, rng).split()
         if not tokens:
             return ""
         content = [sum(map(self._idf, self._stem([w for w in words(t) if w not in STOP_WORDS]))) for t in tokens]
@@ -128,6 +135,20 @@ class UnigramAnnotator:
             if MIN_QUERY_WORDS <= len(draw) <= self.max_query_words and drawn > share:
                 kept, share = draw, drawn
         return " ".join(tokens[i] for i in kept)
+
+    def _source(self, prompt: PassagePrompt, rng: random.Random) -> str:
+        """The sentence that a query is made of; empty where the passage has no prose."""
+        opening = lead(prompt.text)
+        if not opening or rng.random() >= self.other_sentences:
+            return opening
+        topic = set(self._terms(f"{prompt.title} {opening}"))
+        others = [
+            s
+            for s in sentences(prompt.text)[:SENTENCES]
+            if s != opening and is_prose(s) and len(s.split()) <= MAX_SOURCE_WORDS
+            if len(topic & {t for t in self._terms(s) if t not in STOP_WORDS}) >= SHARED_TERMS
+        ]
+        return rng.choice(others) if others else opening
 
     def _idf(self, term: str) -> float:
         df = self._documents[term]

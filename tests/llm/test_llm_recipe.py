@@ -19,7 +19,7 @@ def load(folder, llm: str):
     ("llm", "says"),
     [
         ("{model: m}", "llm.model is for llm.backend local or tgi or openai or sglang; with unigram it would not be read."),
-        ("{model: m}", "unigram reads drop_words, keep_content, max_query_words, lead_weight."),
+        ("{model: m}", "unigram reads drop_words, keep_content, other_sentences, max_query_words, lead_weight."),
         ("{backend: local, model: m, drop_words: 0.5}", "llm.drop_words is for llm.backend unigram"),
         ("{backend: local}", "llm.model is missing. Name a folder or a Hub id of a causal LM: llm.model=NAME"),
         ("{backend: local, model: m, temperature: 3}", "it must be between 0.0 and 2.0"),

@@ -94,6 +94,18 @@ def test_a_query_keeps_the_words_that_say_something():
     assert any("Bessel" not in reply for reply in careless)
 
 
+def test_a_query_may_be_made_of_another_sentence_that_is_about_the_same():
+    text = "Bees build hives of wax. Ships sail far away today. Old hives of bees smell sweet."
+    passage = PassagePrompt("p", "", text)
+    queries = {
+        UnigramAnnotator(TEXTS, drop_words=0.0, other_sentences=0.5, seed=seed)
+        .generate([passage])[0]
+        .split("Query: ")[1]
+        for seed in range(20)
+    }
+    assert queries == {"Bees build hives of wax.", "Old hives of bees smell sweet."}
+
+
 def test_a_long_sentence_gives_a_short_query(llm):
     sentence = " ".join(f"word{i}" if i % 5 == 0 else "plain" for i in range(60)) + "."
     (reply,) = llm.generate([PassagePrompt("p", "", sentence)])
