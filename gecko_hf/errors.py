@@ -7,6 +7,7 @@
     ├── MissingExtraError      an optional package is not installed; carries its pip command
     ├── OutputError            the output folder cannot be written or belongs to another recipe
     ├── HubError               the Hub refuses, cannot be reached, or holds something else
+    ├── ExecutorError          a step of FRet has ended on its executor without all its parts
     ├── ReplyError             an LLM's reply could not be understood
     ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
     ├── SubmissionError        results are not what the leaderboard takes
@@ -45,6 +46,10 @@ class OutputError(GeckoError):
 
 class HubError(GeckoError):
     """The Hub refuses, cannot be reached, or holds something else under the name."""
+
+
+class ExecutorError(GeckoError):
+    """An executor has ended and parts of its step are missing; what is there is kept."""
 
 
 class ReplyError(GeckoError):

@@ -18,7 +18,7 @@ import yaml
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.recipe import EvaluationRecipe
-from gecko_hf.fret.recipe import FRetRecipe
+from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.schema import apply_override, build, number
@@ -40,6 +40,7 @@ class Recipe:
     encoder: EncoderRecipe = field(default_factory=EncoderRecipe)
     prefinetune: PrefinetuneRecipe = field(default_factory=PrefinetuneRecipe)
     fret: FRetRecipe = field(default_factory=FRetRecipe)
+    executor: ExecutorRecipe = field(default_factory=ExecutorRecipe)
     finetune: FineTuneRecipe = field(default_factory=FineTuneRecipe)
     evaluation: EvaluationRecipe = field(default_factory=EvaluationRecipe)
 
@@ -132,6 +133,14 @@ def _check(recipe: Recipe, where: str) -> None:
             f"{where}: fret.negative_rank is {fret.negative_rank}, and a query has {fret.candidates} candidates. "
             "Lower it, or raise fret.candidates."
         )
+    executor = recipe.executor
+    if (executor.storage is not None) != (executor.kind == "jobs"):
+        raise RecipeError(
+            f"{where}: executor.storage is for executor.kind jobs, which needs it: a place that both this machine and the jobs "
+            "can read and write, for example hf://buckets/USER/NAME."
+        )
+    if executor.kind == "slurm" and not executor.partition:
+        raise RecipeError(f"{where}: executor.kind slurm needs executor.partition; `sinfo` lists the partitions.")
     if not recipe.encoder.dims or min(recipe.encoder.dims) < 1:
         raise RecipeError(f"{where}: encoder.dims is {recipe.encoder.dims}; name at least one positive width.")
     lora = bool(recipe.encoder.lora.rank)

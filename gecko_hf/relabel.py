@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,19 +39,23 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
     if step.record is None:
         raise OutputError(f"{folder} has no finished FRet of its recipe and input. Run `gecko-hf run` first.")
     from gecko_hf.corpus.passages import read_corpus
-    from gecko_hf.fret.build import write_labels
+    from gecko_hf.fret.build import parts_of, write_labels
     from gecko_hf.fret.relabel import relabel
 
     start = time.monotonic()
-    fret = relabel(paths.fret, read_corpus(paths.corpus), after.fret, after.seed)
+    total: dict[str, int] = {}
+    parts = len(parts_of(paths.fret, "labels"))
+    made = relabel(paths.fret, read_corpus(paths.corpus), after.fret, after.seed)
+    first = next(made)  # whatever is wrong with the folder shows before anything is changed
     # The record goes first: killed after this, the run folder asks for its FRet again instead of trusting half of it.
     (paths.logs / "fret.json").unlink()
     open_run_folder(after, redo=True)
-    write_labels(fret, paths.fret)
+    for part, fret in enumerate(itertools.chain([first], made)):
+        write_labels(fret, paths.fret, part, parts)
+        total = {name: total.get(name, 0) + count for name, count in fret_counts(fret).items()}
     key = next(s.key for s in plan(after, paths, input_state(after.corpus)) if s.stage.name == "fret")
-    counts = fret_counts(fret)
-    write_record(paths, "fret", key, time.monotonic() - start, counts)
-    console.print(f"{paths.fret}: {counts_text(counts)}. No LLM call was made.", highlight=False)
+    write_record(paths, "fret", key, time.monotonic() - start, total)
+    console.print(f"{paths.fret}: {counts_text(total)}. No LLM call was made.", highlight=False)
     console.print(
         f"The recipe of {folder} has changed; `gecko-hf run {folder}` trains on the new rows.", highlight=False
     )

@@ -30,6 +30,9 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+NO_RESULT_DEPENDS = ("output", "executor")  # keys of a recipe
+
+
 @dataclass(frozen=True)
 class Paths:
     """The places in a run folder."""
@@ -45,6 +48,7 @@ class Paths:
     report = property(lambda self: self.root / "report")
     logs = property(lambda self: self.root / "logs")
     vectors = property(lambda self: self.root / "vectors")
+    fret_work = property(lambda self: self.root / "fret-work")
     checkpoints = property(lambda self: self.root / "checkpoints")
     answers = property(lambda self: self.root / "answers.sqlite")
 
@@ -133,13 +137,15 @@ def _write_recipe(wanted: dict[str, Any], file: Path) -> None:
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The dotted keys in which two recipes differ; where a run is put does not count."""
+    """The dotted keys in which two recipes differ; where a run is put and where its steps run does not count."""
     keys = []
     for key in sorted(found.keys() | wanted.keys()):
         a, b = found.get(key), wanted.get(key)
+        if f"{prefix}{key}" in NO_RESULT_DEPENDS:
+            continue
         if isinstance(a, dict) and isinstance(b, dict):
             keys += differences(a, b, f"{prefix}{key}.")
-        elif a != b and f"{prefix}{key}" != "output":
+        elif a != b:
             keys.append(f"{prefix}{key}")
     return keys
 

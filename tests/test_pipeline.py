@@ -177,7 +177,7 @@ def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gecko_hf.fret.build.write_fret", full)
+    monkeypatch.setattr("gecko_hf.fret.build.write_labels", full)
     with pytest.raises(OutputError, match=r"No space left on device\. Make room; the same command goes on"):
         run(recipe_file, tmp_path / "r")
     monkeypatch.undo()

@@ -59,6 +59,8 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfinetune: {learning_rate: fast}", "it must be a number"),
         ("corpus: {path: d}\nfret: {positive: best}", "it must be one of fused, seed"),
         ("corpus: {path: d}\nfret: {negative: rank, candidates: 6}", "fret.negative_rank is 10"),
+        ("corpus: {path: d}\nexecutor: {kind: slurm}", "needs executor.partition"),
+        ("corpus: {path: d}\nexecutor: {kind: jobs}", "executor.storage is for executor.kind jobs, which needs it"),
         ("corpus: {path: d}\nfret: 3", "it needs keys under it"),
         ("corpus: {path: d}\nencoder: {dims: [64, wide]}", "encoder.dims[1]"),
         ("corpus: {path: d}\nencoder: {dims: []}", "at least one positive width"),

@@ -1,13 +1,16 @@
-"""FRet from end to end: seeds, queries, candidates, ranks, labels, and the three configs on disk.
+"""FRet as it lies on disk: three configs, each in one parquet file or, of a large build, in one a part.
 
 default   task, query, positive_title, positive, negative_title, negative: ready to train on
 labels    one row a query: seed, positive and negative ids, every candidate with its ranks and scores, provenance; a query
           for which no training row could be made stands here with the reason in `set_aside`
 corpus    id, title, text of every passage
+
+`set_aside.jsonl` lists the seeds and queries that gave no training row, with the reason.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,22 +20,10 @@ from typing import Any
 
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from gecko_hf.corpus.passages import Passage, write_corpus
-from gecko_hf.fret.decontaminate import TestSets
-from gecko_hf.fret.generate import GeneratedQuery, Rejected, draw_tasks, generate_queries
-from gecko_hf.fret.label import Judged, label
-from gecko_hf.fret.mine import mine_candidates
-from gecko_hf.fret.quality import check, drop_duplicates
-from gecko_hf.fret.rank import judge
-from gecko_hf.fret.recipe import FRetRecipe
-from gecko_hf.llm.base import Annotator
-from gecko_hf.model.vectors import Vectors
-from gecko_hf.text import lead
-
-EncodeQueries = Callable[[Sequence[GeneratedQuery]], Vectors]
-Report = Callable[[int, int | None], None]
-JUDGE_CHUNK = 256  # queries between two progress reports
+from gecko_hf.fret.generate import Rejected
 
 
 @dataclass(frozen=True)
@@ -42,69 +33,6 @@ class FRet:
     rows: list[dict[str, Any]]
     labels: list[dict[str, Any]]
     rejected: list[Rejected]
-
-
-def build_fret(
-    corpus: Sequence[Passage],
-    seeds: Sequence[Passage],
-    llm: Annotator,
-    passage_vectors: Vectors,
-    encode_queries: EncodeQueries,
-    recipe: FRetRecipe,
-    *,
-    seed: int,
-    tests: TestSets | None = None,
-    report: Report | None = None,
-) -> FRet:
-    """Write queries for the seeds, mine and judge their candidates, and choose positives and negatives.
-
-    Args:
-        corpus: All passages.
-        seeds: The passages that queries are written for; part of the corpus.
-        llm: Writes and judges.
-        passage_vectors: The retriever's vectors of the corpus, in its order.
-        encode_queries: The retriever's vectors of task + query.
-        recipe: Candidates, tasks, and how labels are chosen.
-        seed: Seeds the draw of tasks.
-        tests: Test sets that no query and no positive may overlap.
-        report: Called with (queries judged, queries).
-    """
-    row_of = {passage.id: row for row, passage in enumerate(corpus)}
-    asked = draw_tasks(recipe.tasks, recipe.task_distribution, len(seeds), seed)
-    written, rejected = generate_queries(llm, seeds, asked)
-    queries: list[GeneratedQuery] = []
-    for query in written:
-        failed = check(query, corpus[row_of[query.seed_id]], recipe.quality, tests)
-        if failed:
-            rejected.append(failed)
-        else:
-            queries.append(query)
-    queries, doubled = drop_duplicates(queries, recipe.quality.near_duplicate)
-    rejected += doubled
-    seed_rows = [row_of[q.seed_id] for q in queries]
-    mined = mine_candidates(encode_queries(queries), passage_vectors, seed_rows, recipe.candidates)
-    provenance = {"llm": llm.id, "llm_revision": llm.revision, "llm_settings": json.dumps(llm.settings, sort_keys=True)}
-    labels: list[dict[str, Any]] = []
-    for start in range(0, len(queries), JUDGE_CHUNK):
-        part = slice(start, start + JUDGE_CHUNK)
-        found = [[corpus[c.row] for c in row] for row in mined[part]]
-        judged = judge(llm, [q.query for q in queries[part]], found)
-        for query, candidates, scores in zip(queries[part], mined[part], judged, strict=True):
-            record = Judged(
-                query.task,
-                query.query,
-                query.seed_id,
-                candidate_ids=[corpus[c.row].id for c in candidates],
-                retrieval_rank=[c.rank for c in candidates],
-                retrieval_score=[c.score for c in candidates],
-                ql=[s.ql for s in scores],
-                grades=[list(s.grades) for s in scores],
-            )
-            row = label(record, recipe, seed, lambda passage: corpus[row_of[passage]], tests)
-            labels.append({"query_id": len(labels), **row, **provenance})
-        if report:
-            report(len(labels), len(queries))
-    return FRet(training_rows(labels, lambda passage: corpus[row_of[passage]]), labels, rejected)
 
 
 def training_rows(labels: Sequence[Mapping[str, Any]], passage_of: Callable[[str], Passage]) -> list[dict[str, Any]]:
@@ -126,18 +54,6 @@ def training_row(label: Mapping[str, Any], passage_of: Callable[[str], Passage])
     }
 
 
-def choose_seeds(corpus: Sequence[Passage], exclude: set[str], count: int, order: Sequence[int]) -> list[Passage]:
-    """The first `count` passages, in the given order of rows, that say something in prose and are not excluded."""
-    chosen = []
-    for row in order:
-        passage = corpus[row]
-        if passage.id not in exclude and lead(passage.text):
-            chosen.append(passage)
-            if len(chosen) == count:
-                break
-    return chosen
-
-
 _TEXT, _NUMBER, _WHOLE = datasets.Value("string"), datasets.Value("float64"), datasets.Value("int64")
 ROW_FEATURES = datasets.Features(
     {name: _TEXT for name in ("task", "query", "positive_title", "positive", "negative_title", "negative")}
@@ -154,24 +70,47 @@ LABEL_FEATURES = datasets.Features(
 )
 
 
+def part_name(part: int, parts: int) -> str:
+    """The file of a part: `train.parquet` where there is one."""
+    return "train.parquet" if parts == 1 else f"train-{part:05d}-of-{parts:05d}.parquet"
+
+
 def write_fret(fret: FRet, corpus: Sequence[Passage], folder: Path) -> None:
-    """Write the three configs as parquet, and `set_aside.jsonl` with what gave no training row and why."""
+    """Write the three configs, one part each, and `set_aside.jsonl`."""
     write_labels(fret, folder)
     write_corpus(corpus, folder / "corpus")
 
 
-def write_labels(fret: FRet, folder: Path) -> None:
-    """Write what labelling decides: `default`, `labels` and `set_aside.jsonl`."""
-    for config in ("default", "labels"):
+def write_labels(fret: FRet, folder: Path, part: int = 0, parts: int = 1) -> None:
+    """Write one part of what labelling decides, `default` and `labels`; with the first, a new `set_aside.jsonl`."""
+    for config, table in (("default", rows_table(fret.rows)), ("labels", labels_table(fret.labels))):
         (folder / config).mkdir(parents=True, exist_ok=True)
-    rows = datasets.Dataset.from_list(fret.rows, features=ROW_FEATURES)
-    rows.to_parquet(folder / "default" / "train.parquet")
-    labels = pa.Table.from_pylist(fret.labels, schema=LABEL_FEATURES.arrow_schema)
-    datasets.Dataset(labels).to_parquet(folder / "labels" / "train.parquet")
-    refused = [Rejected(row["seed_id"], row["set_aside"], row["query"]) for row in fret.labels if row.get("set_aside")]
-    lines = [asdict(r) for r in [*fret.rejected, *refused]]
-    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
-    (folder / "set_aside.jsonl").write_text(text, encoding="utf-8")
+        (folder / config / part_name(part, parts)).write_bytes(parquet(table))
+    lines = "".join(f"{json.dumps(asdict(r), ensure_ascii=False)}\n" for r in [*fret.rejected, *refused(fret.labels)])
+    with (folder / "set_aside.jsonl").open("a" if part else "w", encoding="utf-8") as file:
+        file.write(lines)
+
+
+def refused(labels: Sequence[Mapping[str, Any]]) -> list[Rejected]:
+    """The labels that give no row."""
+    return [Rejected(row["seed_id"], row["set_aside"], row["query"]) for row in labels if row.get("set_aside")]
+
+
+def rows_table(rows: list[dict[str, Any]]) -> datasets.Dataset:
+    """Rows of the `default` config as a table."""
+    return datasets.Dataset(pa.Table.from_pylist(rows, schema=ROW_FEATURES.arrow_schema))
+
+
+def labels_table(labels: list[dict[str, Any]]) -> datasets.Dataset:
+    """Rows of the `labels` config as a table; columns that they lack are null."""
+    return datasets.Dataset(pa.Table.from_pylist(labels, schema=LABEL_FEATURES.arrow_schema))
+
+
+def parquet(table: datasets.Dataset) -> bytes:
+    """A table as a parquet file."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer)
+    return buffer.getvalue()
 
 
 def set_aside_counts(folder: Path) -> dict[str, int]:
@@ -186,5 +125,16 @@ def read_labels(folder: Path, *, kept: bool = True) -> list[dict[str, Any]]:
 
 
 def read_rows(folder: Path, config: str = "default") -> list[dict[str, Any]]:
-    """The rows of one config that `write_fret` wrote."""
-    return list(datasets.Dataset.from_parquet(str(folder / config / "train.parquet"), keep_in_memory=True))
+    """The rows of one config."""
+    return [row for file in parts_of(folder, config) for row in read_part(file)]
+
+
+def parts_of(folder: Path, config: str) -> list[Path]:
+    """The files of a config, in order."""
+    return sorted((folder / config).glob("*.parquet"))
+
+
+def read_part(file: Path) -> list[dict[str, Any]]:
+    """The rows of one file."""
+    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows

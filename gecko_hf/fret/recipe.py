@@ -13,6 +13,30 @@ LABEL_KEYS = ("positive", "negative", "negative_rank", "negative_margin", "relev
 
 
 @dataclass(frozen=True)
+class ExecutorRecipe:
+    """Where FRet's steps run. Nothing that they make depends on it."""
+
+    kind: Literal["local", "slurm", "ray", "jobs"] = "local"
+    workers: int = number(1, low=1)  # parts at a time; local with 1 works in this process
+
+    # what a task gets, of slurm and ray
+    cpus: int = number(1, low=1)
+    memory_gb: int = number(8, low=1)  # a task
+    gpus: int = number(0, low=0)
+
+    # slurm
+    partition: str | None = None
+    time: str = "24:00:00"
+    setup: str | None = None  # shell line that activates the environment on a node
+    sbatch: dict[str, str] = field(default_factory=dict)  # further options of sbatch, for example {account: lab}
+
+    # jobs (Hugging Face Jobs; experimental in datatrove)
+    flavor: str = "cpu-basic"
+    storage: str | None = None  # where the jobs find the run and leave their parts, for example hf://buckets/USER/NAME
+    install: list[str] = field(default_factory=lambda: ["gecko-hf"])  # what pip installs in a job
+
+
+@dataclass(frozen=True)
 class QualityRecipe:
     """Gates that a written query must pass; every one is off unless a recipe turns it on (the paper describes none)."""
 
@@ -43,3 +67,5 @@ class FRetRecipe:
     # Share of the positive's retrieval score that a negative's may reach (NV-Retriever, 2407.15831: 0.95); none: no check
     negative_margin: float | None = number(None, low=0.0, high=1.0)
     quality: QualityRecipe = field(default_factory=QualityRecipe)
+    exact_up_to: int = number(1_000_000, low=0)  # passages; a larger corpus is mined through an IVF-PQ index
+    part: int = number(16_384, low=1)  # seeds that one task of the executor works on; fixes how the work is cut

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import OutputError
-from gecko_hf.fret.build import LABEL_FEATURES, FRet, read_rows, training_rows
+from gecko_hf.fret.build import LABEL_FEATURES, FRet, parts_of, read_part, training_rows
 from gecko_hf.fret.decontaminate import load_test_sets
 from gecko_hf.fret.generate import Rejected
 from gecko_hf.fret.label import LABEL_GATES, judged_of, label
 from gecko_hf.fret.recipe import FRetRecipe
 
 
-def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: int) -> FRet:
-    """Choose again for every query of a FRet folder.
+def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: int) -> Iterator[FRet]:
+    """Choose again for every query of a FRet folder, part by part.
 
     Args:
         folder: A FRet folder, as `write_fret` wrote it.
@@ -24,17 +26,19 @@ def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: i
         recipe: How to choose now.
         seed: Of the run; it seeds random negatives.
 
+    Yields:
+        The parts in order; what was set aside before judging comes with the first.
+
     Raises:
         OutputError: If the folder holds no labels, or labels without the scores.
     """
-    file = folder / "labels" / "train.parquet"
-    if not file.is_file():
-        raise OutputError(f"There are no labels at {file}. Give a run folder whose fret stage is done.")
-    stored = read_rows(folder, "labels")
-    missing = sorted(set(LABEL_FEATURES) - set(stored[0])) if stored else []
+    files = parts_of(folder, "labels")
+    if not files:
+        raise OutputError(f"There are no labels in {folder}. Give a run folder whose fret stage is done.")
+    missing = sorted(set(LABEL_FEATURES) - set(pq.read_schema(files[0]).names))
     if missing:
         raise OutputError(
-            f"{file} lacks the columns {', '.join(missing)}: an older version made it. Run the fret stage again (--redo)."
+            f"{files[0]} lacks the columns {', '.join(missing)}: an older version made it. Run the fret stage again (--redo)."
         )
     row_of = {passage.id: row for row, passage in enumerate(corpus)}
     tests = load_test_sets(recipe.quality)
@@ -42,9 +46,11 @@ def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: i
     def passage_of(passage: str) -> Passage:
         return corpus[row_of[passage]]
 
-    labels = [row | label(judged_of(row), recipe, seed, passage_of, tests) for row in stored]
-    rows = training_rows(labels, passage_of)
-    return FRet(rows, labels, _rejected(folder))
+    rejected = _rejected(folder)
+    for file in files:
+        labels = [row | label(judged_of(row), recipe, seed, passage_of, tests) for row in read_part(file)]
+        yield FRet(training_rows(labels, passage_of), labels, rejected)
+        rejected = []
 
 
 def _rejected(folder: Path) -> list[Rejected]:

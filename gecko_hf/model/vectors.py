@@ -89,17 +89,21 @@ class VectorStore:
 
     def encode(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
         """Unit-length float32 vectors of `prompt + text`, in the order of the texts; shape (n, width)."""
-        file = self.folder / f"{self._key(texts, prompt)}.npy"
+        file = self.file_of(texts, prompt)
         if file.exists():
             if report:
                 report(len(texts), len(texts))
-            return np.asarray(np.load(file), dtype=np.float32)
+            return np.asarray(np.load(file, mmap_mode="r"), dtype=np.float32)  # paged in as it is read
         vectors = self.compute(texts, prompt, report)
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial.npy")
         np.save(partial, vectors)
         partial.replace(file)  # a killed run leaves no half file under the final name
         return vectors
+
+    def file_of(self, texts: Sequence[str], prompt: str = "") -> Path:
+        """Where the vectors of these texts are kept, once they are."""
+        return self.folder / f"{self._key(texts, prompt)}.npy"
 
     def _key(self, texts: Sequence[str], prompt: str) -> str:
         digest = hashlib.sha256(f"{self._fingerprint}\0{prompt}".encode())

@@ -2,62 +2,109 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gecko_hf.corpus.passages import Passage, plain_text, sample_rows
+from gecko_hf.corpus.passages import Passage, sample_rows, write_corpus
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, split_of, write_queries
 from gecko_hf.llm.base import Annotator
 from gecko_hf.stages.run import Counts, Run
+from gecko_hf.stages.workshop import RunWorkshop, open_workshop, publish
 
 if TYPE_CHECKING:
     from gecko_hf.fret.build import FRet
+    from gecko_hf.fret.work import WorkFolder
 
 
 def fret_stage(run: Run) -> Counts:
     """Write queries, mine, judge and label: the FRet data set."""
-    from gecko_hf.fret.build import build_fret, choose_seeds, write_fret
-    from gecko_hf.fret.decontaminate import load_test_sets
+    from gecko_hf.fret import steps
+    from gecko_hf.fret.executors import run_steps
+    from gecko_hf.fret.work import WorkFolder
 
     recipe = run.recipe
-    order = sample_rows(len(run.passages), len(run.passages), recipe.seed)
-    seeds = choose_seeds(run.passages, run.held_out, recipe.fret.rows, order)
-    tests = [p for p in run.passages if p.id in run.held_out]
-    if not seeds:
-        raise CorpusError("No passage of the corpus holds a sentence of prose, so there is nothing to ask about.")
-    store = run.store(run.base())
-    with run.view.task("embedding passages") as report:
-        vectors = store.encode([plain_text(p) for p in run.passages], report=report)
-    llm = run.llm()
-    with run.view.task("judging candidates") as report:
-        fret = build_fret(
-            run.passages,
-            seeds,
-            llm,
-            vectors,
-            lambda queries: store.encode([f"{q.task} {q.query}" for q in queries]),
-            recipe.fret,
-            seed=recipe.seed,
-            tests=load_test_sets(recipe.fret.quality),
-            report=report,
-        )
-    shutil.rmtree(run.paths.fret, ignore_errors=True)
-    if not fret.rows:
-        raise CorpusError(
-            f"None of {len(seeds)} seeds gave a row; the first was set aside for this: {first_reason(fret)}. "
-            "Loosen fret.quality or fret.negative_margin, or look at what the LLM replies."
-        )
-    write_fret(fret, run.passages, run.paths.fret)
+    shop = RunWorkshop(run)
+    place = recipe.executor.storage or str(run.paths.root.absolute())
+    work = WorkFolder(f"{place}/{run.paths.fret_work.name}/{run.key[:12]}")
+    if not work.exists(steps.SEEDS):
+        order = sample_rows(len(run.passages), len(run.passages), recipe.seed)
+        rows = steps.choose_seeds(run.passages, run.held_out, recipe.fret.rows, order)
+        if not rows:
+            raise CorpusError("No passage of the corpus holds a sentence of prose, so there is nothing to ask about.")
+        steps.write_seeds(work, rows, recipe.fret, recipe.seed)
+    seeds = work.read_table(steps.SEEDS).num_rows
+    parts = steps.parts_for(seeds, recipe.fret.part)
+    _prepare_mining(run, shop)
+    # This process works in the workshop that it has; others open one of their own.
+    here = recipe.executor.kind == "local" and (recipe.executor.workers == 1 or parts == 1)
+    if recipe.executor.storage:
+        publish(run.paths, recipe.executor.storage)
+    opener = (lambda: shop) if here else partial(open_workshop, place)
+    run_steps(
+        [
+            (steps.WriteQueries(work, opener), parts),
+            (steps.DropDuplicates(work, opener, parts), 1),
+            (steps.JudgeCandidates(work, opener), parts),
+        ],
+        recipe.executor,
+        run.view.task,
+    )
+    counts = _assemble(run, shop, work, parts)
     if recipe.evaluation.yardstick == "held_out":
-        _write_held_out_queries(run, llm, tests)
-    return fret_counts(fret)
+        tests = [p for p in run.passages if p.id in run.held_out]
+        _write_held_out_queries(run, shop.llm, tests)
+    shutil.rmtree(run.paths.fret_work, ignore_errors=True)  # parts in remote storage stay there
+    return counts
 
 
-def first_reason(fret: FRet) -> str:
-    """Why the first seed gave no row."""
-    return str([*(r.reason for r in fret.rejected), *(row["set_aside"] for row in fret.labels)][0])
+def _prepare_mining(run: Run, shop: RunWorkshop) -> None:
+    """Embed the passages and, of a corpus too large for exact search, build the index that all workers share."""
+    from gecko_hf.fret.mine import build_index, facts_file
+
+    with run.view.task("embedding passages") as report:
+        vectors = shop.embed_passages(report)
+    if len(vectors) <= shop.recipe.exact_up_to:
+        return
+    if not shop.index_file.exists():
+        with run.view.task("building the index") as report:
+            build_index(vectors, shop.index_file, shop.recipe.candidates, report)
+    facts = json.loads(facts_file(shop.index_file).read_text(encoding="utf-8"))
+    run.view.say(
+        "  mining with {index}: recall@{recall_at} {recall:.1%} of exact search ({queries} passages)".format(**facts)
+    )
+
+
+def _assemble(run: Run, shop: RunWorkshop, work: WorkFolder, parts: int) -> Counts:
+    """Put the parts together as the FRet folder; the old one is replaced last, and whole."""
+    from gecko_hf.fret.build import FRet, write_labels
+    from gecko_hf.fret.mine import facts_file
+    from gecko_hf.fret.steps import rejected_of
+
+    folder = run.paths.fret.with_name(".fret.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    total: Counts = {}
+    for part in range(parts):
+        rows, labels = (work.read_table(f"{name}/{part:05d}.parquet").to_pylist() for name in ("default", "labels"))
+        fret = FRet(rows, labels, rejected_of(work, part))
+        write_labels(fret, folder, part, parts)
+        counts = fret_counts(fret)
+        total = {name: total.get(name, 0) + count for name, count in counts.items()}
+    if not total["rows"]:
+        first = (folder / "set_aside.jsonl").read_text(encoding="utf-8").partition("\n")[0]
+        raise CorpusError(
+            f"No seed gave a row; {total['set_aside']} were set aside, the first as {first}. Loosen fret.quality or "
+            "fret.negative_margin, or look at what the LLM replies."
+        )
+    write_corpus(run.passages, folder / "corpus")
+    if shop.index_file.exists():
+        shutil.copy(facts_file(shop.index_file), folder / "mining.json")
+    shutil.rmtree(run.paths.fret, ignore_errors=True)
+    folder.replace(run.paths.fret)
+    return total
 
 
 def fret_counts(fret: FRet) -> Counts:

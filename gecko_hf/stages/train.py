@@ -69,7 +69,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     mixture = recipe.mixture
     if run.recipe.fret.negative == "none":  # the run's own FRet has no negatives then
         mixture = {n: replace(e, hard_negatives=0) if e.is_own_fret else e for n, e in mixture.items()}
-    own = str(run.paths.fret / "default" / "train.parquet")
+    own = str(run.paths.fret / "default")
     sets = []
     with PartialState().main_process_first():
         for name, entry in mixture.items():

@@ -1,41 +1,21 @@
-"""FRet from end to end on a small library, with vectors that are bags of words."""
+"""FRet from end to end on a small library, and as it lies on disk."""
 
+import dataclasses
 import json
 
-import numpy as np
 import pytest
 from datasets import load_dataset
 
 from gecko_hf.errors import OutputError
-from gecko_hf.fret.build import build_fret, choose_seeds, read_labels, read_rows, write_fret
-from gecko_hf.fret.recipe import FRetRecipe
+from gecko_hf.fret.build import parts_of, read_labels, read_rows, set_aside_counts, write_fret, write_labels
+from gecko_hf.fret.recipe import FRetRecipe, QualityRecipe
 from gecko_hf.fret.relabel import relabel
-from gecko_hf.llm.unigram import UnigramAnnotator
-from gecko_hf.text import words
+from gecko_hf.fret.steps import choose_seeds
 
 
-def bags(texts, vocabulary):
-    rows = np.array([[words(t).count(v) for v in vocabulary] for t in texts], dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-
-
-@pytest.fixture(scope="module")
-def fret(passages):
-    vocabulary = sorted({w for p in passages for w in words(p.text)})
-    llm = UnigramAnnotator([(p.title, p.text) for p in passages], seed=3)
-
-    def build(**changes):
-        return build_fret(
-            passages,
-            passages[::2],
-            llm,
-            bags([p.text for p in passages], vocabulary),
-            lambda queries: bags([q.query for q in queries], vocabulary),
-            FRetRecipe(candidates=8, **changes),
-            seed=0,
-        )
-
-    return build
+@pytest.fixture
+def fret(build_fret):
+    return build_fret
 
 
 def test_rows_hold_the_texts_of_the_labelled_passages(fret, passages):
@@ -74,7 +54,7 @@ def test_the_same_inputs_give_the_same_rows(fret):
 
 def test_seeds_are_prose_and_never_held_out(passages):
     chosen = choose_seeds(passages, {passages[0].id}, 5, range(len(passages)))
-    assert [p.id for p in chosen] == [p.id for p in passages[1:6]]
+    assert chosen == [1, 2, 3, 4, 5]
 
 
 def test_the_three_configs_load_with_datasets(fret, passages, tmp_path, monkeypatch):
@@ -115,7 +95,27 @@ def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, p
 )
 def test_relabelling_gives_what_a_build_with_these_options_gives(fret, passages, tmp_path, options):
     write_fret(fret(), passages, tmp_path)
-    assert relabel(tmp_path, passages, FRetRecipe(candidates=8, **options), 0) == fret(**options)
+    (relabelled,) = relabel(tmp_path, passages, FRetRecipe(candidates=8, **options), 0)
+    assert relabelled == fret(**options)
+
+
+def test_parts_are_read_in_order_and_relabelled_one_by_one(fret, passages, tmp_path):
+    built = fret()
+    for part in range(3):
+        cut = slice(part * 11, part * 11 + 11)
+        write_labels(dataclasses.replace(built, rows=built.rows[cut], labels=built.labels[cut]), tmp_path, part, 3)
+    assert [f.name for f in parts_of(tmp_path, "default")] == [f"train-{i:05d}-of-00003.parquet" for i in range(3)]
+    assert read_rows(tmp_path) == built.rows
+    assert [len(part.labels) for part in relabel(tmp_path, passages, FRetRecipe(candidates=8), 0)] == [11, 11, 10]
+
+
+def test_what_was_set_aside_is_counted_by_gate(fret, passages, tmp_path):
+    built = fret(quality=QualityRecipe(max_copied=0.3, near_duplicate=0.5))
+    write_fret(built, passages, tmp_path)
+    counts = set_aside_counts(tmp_path)
+    assert sum(counts.values()) == len(built.rejected) == len(passages) // 2 - len(built.rows)
+    assert set(counts) <= {"copied", "duplicate"}
+    assert counts
 
 
 def test_relabelling_an_older_folder_says_what_it_lacks(passages, tmp_path):
@@ -124,6 +124,6 @@ def test_relabelling_an_older_folder_says_what_it_lacks(passages, tmp_path):
     (tmp_path / "labels").mkdir()
     datasets.Dataset.from_list([{"query": "x"}]).to_parquet(tmp_path / "labels" / "train.parquet")
     with pytest.raises(OutputError, match=r"lacks the columns candidate_ids, .*grades"):
-        relabel(tmp_path, passages, FRetRecipe(), 0)
-    with pytest.raises(OutputError, match="There are no labels at"):
-        relabel(tmp_path / "none", passages, FRetRecipe(), 0)
+        next(relabel(tmp_path, passages, FRetRecipe(), 0))
+    with pytest.raises(OutputError, match="There are no labels in"):
+        next(relabel(tmp_path / "none", passages, FRetRecipe(), 0))

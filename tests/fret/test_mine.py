@@ -1,6 +1,9 @@
-import numpy as np
+import json
 
-from gecko_hf.fret.mine import mine_candidates
+import numpy as np
+import pytest
+
+from gecko_hf.fret.mine import Miner, build_index, facts_file, open_miner, recall
 
 
 def unit(rows):
@@ -12,13 +15,13 @@ PASSAGES = unit([[1, 0], [0.9, 0.1], [0.5, 0.5], [0, 1]])
 
 
 def test_candidates_are_the_nearest_passages_best_first():
-    (row,) = mine_candidates(unit([[1, 0]]), PASSAGES, [0], 3)
+    (row,) = Miner(PASSAGES).candidates(unit([[1, 0]]), [0], 3)
     assert [(c.row, c.rank) for c in row] == [(0, 1), (1, 2), (2, 3)]
     assert row[0].score == 1
 
 
 def test_a_seed_that_was_not_found_takes_the_last_place_without_a_rank():
-    (row,) = mine_candidates(unit([[1, 0]]), PASSAGES, [3], 3)
+    (row,) = Miner(PASSAGES).candidates(unit([[1, 0]]), [3], 3)
     assert [(c.row, c.rank) for c in row] == [(0, 1), (1, 2), (3, None)]
     assert row[-1].score == 0
 
@@ -26,6 +29,36 @@ def test_a_seed_that_was_not_found_takes_the_last_place_without_a_rank():
 def test_mining_equals_a_full_sort():
     rng = np.random.default_rng(0)
     queries, passages = unit(rng.normal(size=(7, 16))), unit(rng.normal(size=(200, 16)))
-    mined = mine_candidates(queries, passages, [0] * 7, 20)
+    mined = Miner(passages).candidates(queries, [0] * 7, 20)
     expected = np.argsort(-(queries @ passages.T), axis=1)[:, :19]
     assert [[c.row for c in row][:19] for row in mined] == expected.tolist()
+
+
+@pytest.fixture(scope="module")
+def clustered():
+    """4,000 vectors around 200 centres, as embeddings of texts about 200 things would lie."""
+    rng = np.random.default_rng(0)
+    return unit(rng.normal(size=(200, 32)).repeat(20, axis=0) + 0.5 * rng.normal(size=(4000, 32)))
+
+
+def test_a_corpus_above_the_limit_is_mined_through_an_index_whose_recall_was_measured(clustered, tmp_path):
+    np.save(tmp_path / "v.npy", clustered)
+    vectors = np.load(tmp_path / "v.npy", mmap_mode="r")
+    assert open_miner(vectors, 4000, tmp_path / "none").index is None
+    build_index(vectors, tmp_path / "v.faiss", 20)
+    miner = open_miner(vectors, 3999, tmp_path / "v.faiss")
+    facts = json.loads(facts_file(tmp_path / "v.faiss").read_text())
+    assert facts["index"] == "IVF64,PQ8"
+    assert facts["recall"] > 0.9
+    assert recall(miner, clustered[::40], 20) == pytest.approx(facts["recall"], abs=0.05)
+    found, scores = miner.neighbours(clustered[:50], 5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    np.testing.assert_allclose(scores, np.take_along_axis(clustered[:50] @ clustered.T, found, axis=1), rtol=1e-5)
+
+
+def test_a_query_whose_lists_hold_too_few_passages_is_searched_exactly(clustered, tmp_path):
+    build_index(clustered, tmp_path / "v.faiss", 20)
+    miner = open_miner(clustered, 0, tmp_path / "v.faiss")
+    miner.index.nprobe = 1
+    found, _ = miner.neighbours(clustered[:3], 3000)
+    assert all(len(set(row)) == 3000 for row in found)

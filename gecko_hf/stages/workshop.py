@@ -1,0 +1,113 @@
+"""What FRet's steps work with, opened from a run folder: in the process of the run, or in a worker anywhere."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fsspec
+from rich.console import Console
+
+from gecko_hf.corpus.passages import Passage, plain_text
+from gecko_hf.llm.base import Annotator
+from gecko_hf.progress import Report, View
+from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
+from gecko_hf.run_folder import Paths
+from gecko_hf.stages.run import Run
+
+if TYPE_CHECKING:
+    from gecko_hf.fret.decontaminate import TestSets
+    from gecko_hf.fret.mine import Miner
+    from gecko_hf.model.vectors import Vectors, VectorStore
+
+
+class RunWorkshop:
+    """A run's corpus, LLM and retriever, each opened when a step first needs it.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.recipe = run.recipe.fret
+        self.seed = run.recipe.seed
+
+    @property
+    def corpus(self) -> Sequence[Passage]:
+        """All passages."""
+        return self.run.passages
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {passage.id: row for row, passage in enumerate(self.corpus)}
+
+    def row_of(self, passage: str) -> int:
+        """The row of a passage id in the corpus."""
+        return self._rows[passage]
+
+    @cached_property
+    def llm(self) -> Annotator:
+        """Who writes and judges."""
+        return self.run.llm()
+
+    @cached_property
+    def _store(self) -> VectorStore:
+        return self.run.store(self.run.base())
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [plain_text(p) for p in self.corpus]
+
+    @property
+    def index_file(self) -> Path:
+        """Where the index of the passages is kept, of a corpus that is too large for exact search."""
+        return self._store.file_of(self._texts).with_suffix(".faiss")
+
+    def embed_passages(self, report: Report | None = None) -> Vectors:
+        """The retriever's vectors of the corpus; computed once in a run folder, then memory-mapped."""
+        return self._store.encode(self._texts, report=report)
+
+    @cached_property
+    def miner(self) -> Miner:
+        """Finds the neighbours of a vector among the passages."""
+        from gecko_hf.fret.mine import open_miner
+
+        return open_miner(self.embed_passages(), self.recipe.exact_up_to, self.index_file)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """The retriever's vectors of texts."""
+        return self._store.encode(texts)
+
+    @cached_property
+    def tests(self) -> TestSets | None:
+        """Test sets that nothing may overlap."""
+        from gecko_hf.fret.decontaminate import load_test_sets
+
+        return load_test_sets(self.recipe.quality)
+
+
+def publish(paths: Paths, storage: str) -> None:
+    """Copy what a worker needs of a run folder to remote storage."""
+    fs, root = fsspec.url_to_fs(storage)
+    for part in (paths.root / RECIPE_FILE, paths.corpus, paths.vectors):
+        for file in [part] if part.is_file() else sorted(f for f in part.rglob("*") if f.is_file()):
+            target = f"{root}/{file.relative_to(paths.root).as_posix()}"
+            if not fs.exists(target) or fs.size(target) != file.stat().st_size:
+                fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+                fs.put_file(str(file), target)
+
+
+@lru_cache(maxsize=1)
+def open_workshop(root: str) -> RunWorkshop:
+    """The workshop of a run folder, once a process; what a worker calls. A remote one is copied to this machine first."""
+    folder = Path(root)
+    if "://" in root:
+        folder = Path(tempfile.mkdtemp(prefix="gecko-run-"))
+        fs, path = fsspec.url_to_fs(root)
+        for name in (RECIPE_FILE, "corpus", "vectors"):
+            fs.get(f"{path}/{name}", str(folder / name), recursive=name != RECIPE_FILE)
+    return RunWorkshop(Run(load_run_recipe(folder), Paths(folder), View(Console(quiet=True))))
