@@ -10,17 +10,29 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import os
+import pickle
 import re
+import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.errors import require
+from gecko_hf.errors import CorpusError, require
 
 MIN_WORDS = 8  # a shorter docstring says less than its name does
+_READER = """
+import sys
+from pathlib import Path
+from gecko_hf.corpus.docstrings import write_documentation
+write_documentation(Path(sys.argv[1]), sys.argv[2:])
+"""
 _PRIVATE = {"tests", "testing", "conftest"}
 _SECTION = re.compile(r"^(?P<name>\S[^\n]*)\n[-=]{3,}[ \t]*$", re.MULTILINE)
 _COLON = re.compile(r"\s*:(?:\s+|$)")  # between names and description; a role such as :func: has no space behind it
@@ -48,16 +60,40 @@ def read_docstrings(packages: list[str]) -> Documentation:
     """Read the documentation of installed packages through their public names.
 
     A docstring that stands under several names makes one passage, under the first name in the order of the walk (breadth
-    first, names sorted), so the same versions give the same passages in the same order.
+    first, names sorted), so the same versions give the same passages in the same order. The walk is done by a fresh
+    interpreter: a package also shows the submodules that anybody has imported, and what this process imported before would
+    decide what is read.
 
     Raises:
         MissingExtraError: If a package is not installed.
+        CorpusError: If the interpreter that reads them fails.
     """
-    roots = [require(package, "quickstart") for package in packages]
+    for package in packages:
+        require(package, "quickstart")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "documentation.pickle"
+        done = subprocess.run(
+            [sys.executable, "-c", _READER, str(file), *packages],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CorpusError(
+                f"Reading the documentation of {', '.join(packages)} failed: {done.stderr.strip()[-400:]}"
+            )
+        documentation: Documentation = pickle.loads(file.read_bytes())
+    return documentation
+
+
+def write_documentation(file: Path, packages: list[str]) -> None:
+    """What the fresh interpreter does: walk the packages and pickle their `Documentation` into a file."""
     with warnings.catch_warnings():
         # Looking at a deprecated name warns; the packages' users are meant, not their readers.
         warnings.simplefilter("ignore")
-        return _read(roots)
+        documentation = _read([importlib.import_module(package) for package in packages])
+    file.write_bytes(pickle.dumps(documentation))
 
 
 def _read(roots: list[ModuleType]) -> Documentation:

@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+import types
 
 import pytest
 
@@ -66,13 +67,15 @@ PACKAGE = {
 }
 
 
-@pytest.fixture
-def tinydocs(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def tinydocs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
     for name, text in PACKAGE.items():
-        (tmp_path / "tinydocs").mkdir(exist_ok=True)
-        (tmp_path / "tinydocs" / name).write_text(textwrap.dedent(text))
-    monkeypatch.syspath_prepend(tmp_path)
+        (folder / "tinydocs").mkdir(exist_ok=True)
+        (folder / "tinydocs" / name).write_text(textwrap.dedent(text))
+    sys.path.insert(0, str(folder))
     yield read_docstrings(["tinydocs"])
+    sys.path.remove(str(folder))
     for name in [m for m in sys.modules if m.split(".")[0] == "tinydocs"]:
         del sys.modules[name]
 
@@ -110,6 +113,19 @@ def test_references_keep_who_says_what_of_whom(tinydocs):
 def test_reading_twice_gives_the_same(tinydocs):
     assert read_docstrings(["tinydocs"]) == tinydocs
     assert package_versions(["tinydocs"]) == {"tinydocs": "1.2"}
+
+
+def test_what_this_process_has_imported_does_not_decide_what_is_read(tinydocs, monkeypatch):
+    import tinydocs as package
+
+    extra = types.ModuleType("tinydocs.extra")
+    extra.f = type(
+        "F",
+        (),
+        {"__doc__": "A class of a module that only somebody else has imported.", "__module__": "tinydocs.extra"},
+    )
+    monkeypatch.setitem(vars(package), "extra", extra)
+    assert read_docstrings(["tinydocs"]) == tinydocs
 
 
 def test_a_package_that_is_not_installed_names_the_pip_command():
