@@ -22,7 +22,7 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from gecko_hf.corpus.passages import Passage, write_corpus
+from gecko_hf.corpus.passages import Passage
 from gecko_hf.fret.generate import Rejected
 
 
@@ -73,12 +73,6 @@ LABEL_FEATURES = datasets.Features(
 def part_name(part: int, parts: int) -> str:
     """The file of a part: `train.parquet` where there is one."""
     return "train.parquet" if parts == 1 else f"train-{part:05d}-of-{parts:05d}.parquet"
-
-
-def write_fret(fret: FRet, corpus: Sequence[Passage], folder: Path) -> None:
-    """Write the three configs, one part each, and `set_aside.jsonl`."""
-    write_labels(fret, folder)
-    write_corpus(corpus, folder / "corpus")
 
 
 def write_labels(fret: FRet, folder: Path, part: int = 0, parts: int = 1) -> None:

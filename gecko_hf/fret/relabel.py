@@ -21,7 +21,7 @@ def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: i
     """Choose again for every query of a FRet folder, part by part.
 
     Args:
-        folder: A FRet folder, as `write_fret` wrote it.
+        folder: A FRet folder of a finished build.
         corpus: Its passages.
         recipe: How to choose now.
         seed: Of the run; it seeds random negatives.

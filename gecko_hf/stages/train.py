@@ -52,8 +52,10 @@ def finetune_stage(run: Run) -> Counts:
     else:
         rows = fret_rows(read_rows(run.paths.fret)[: recipe.rows], recipe.cut_source, run.recipe.seed)
     _train(run, model, rows, "finetune")
-    merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)
-    merge_into(model, run.base(), recipe.merge_base)
+    if recipe.merge_prefinetuned:
+        merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)
+    if recipe.merge_base:
+        merge_into(model, run.base(), recipe.merge_base)
     _save(run, model, run.paths.model)
     return _count(rows)
 

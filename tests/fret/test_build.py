@@ -6,8 +6,9 @@ import json
 import pytest
 from datasets import load_dataset
 
+from gecko_hf.corpus.passages import write_corpus
 from gecko_hf.errors import OutputError
-from gecko_hf.fret.build import parts_of, read_labels, read_rows, set_aside_counts, write_fret, write_labels
+from gecko_hf.fret.build import parts_of, read_labels, read_rows, set_aside_counts, write_labels
 from gecko_hf.fret.recipe import FRetRecipe, QualityRecipe
 from gecko_hf.fret.relabel import relabel
 from gecko_hf.fret.steps import choose_seeds
@@ -60,7 +61,8 @@ def test_seeds_are_prose_and_never_held_out(passages):
 def test_the_three_configs_load_with_datasets(fret, passages, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     built = fret()
-    write_fret(built, passages, tmp_path / "fret")
+    write_labels(built, tmp_path / "fret")
+    write_corpus(passages, tmp_path / "fret" / "corpus")
     assert read_rows(tmp_path / "fret") == built.rows
     corpus = load_dataset(
         "parquet", data_files=str(tmp_path / "fret/corpus/*.parquet"), cache_dir=str(tmp_path), split="train"
@@ -77,7 +79,7 @@ def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, p
     refused = [row for row in built.labels if row["set_aside"]]
     assert refused
     assert len(built.rows) == len(built.labels) - len(refused)
-    write_fret(built, passages, tmp_path)
+    write_labels(built, tmp_path)
     assert len(read_labels(tmp_path)) == len(built.rows)
     lines = [json.loads(x) for x in (tmp_path / "set_aside.jsonl").read_text().splitlines()]
     assert [(line["seed_id"], line["query"]) for line in lines] == [(r["seed_id"], r["query"]) for r in refused]
@@ -94,7 +96,7 @@ def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, p
     ],
 )
 def test_relabelling_gives_what_a_build_with_these_options_gives(fret, passages, tmp_path, options):
-    write_fret(fret(), passages, tmp_path)
+    write_labels(fret(), tmp_path)
     (relabelled,) = relabel(tmp_path, passages, FRetRecipe(candidates=8, **options), 0)
     assert relabelled == fret(**options)
 
@@ -111,7 +113,7 @@ def test_parts_are_read_in_order_and_relabelled_one_by_one(fret, passages, tmp_p
 
 def test_what_was_set_aside_is_counted_by_gate(fret, passages, tmp_path):
     built = fret(quality=QualityRecipe(max_copied=0.3, near_duplicate=0.5))
-    write_fret(built, passages, tmp_path)
+    write_labels(built, tmp_path)
     counts = set_aside_counts(tmp_path)
     assert sum(counts.values()) == len(built.rejected) == len(passages) // 2 - len(built.rows)
     assert set(counts) <= {"copied", "duplicate"}
