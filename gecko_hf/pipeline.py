@@ -24,6 +24,7 @@ from gecko_hf.stages.fret import fret_stage
 from gecko_hf.stages.report import report_stage
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.train import finetune_stage, prefinetune_stage
+from gecko_hf.training.processes import is_main, processes
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,6 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
     Raises:
         GeckoError: For anything that the user can mend; nothing is lost, the same command goes on.
     """
-    from gecko_hf.training.arguments import processes
-
     if processes() > 1:
         raise OutputError(
             f"{processes()} processes run the whole recipe at once. Under accelerate launch run one training stage: "
@@ -172,8 +171,6 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
         GeckoError: For anything else that the user can mend.
     """
     from accelerate import PartialState
-
-    from gecko_hf.training.arguments import is_main
 
     check_requirements(recipe)
     with PartialState().main_process_first():

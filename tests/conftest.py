@@ -8,7 +8,8 @@ os.environ.update(
     HF_DATASETS_DISABLE_PROGRESS_BARS="1",
     TQDM_DISABLE="1",
     TRANSFORMERS_VERBOSITY="error",
-    OMP_NUM_THREADS="2",
+    # Several workers share the processor; one alone takes two threads of it.
+    OMP_NUM_THREADS="1" if "PYTEST_XDIST_WORKER" in os.environ else "2",
 )
 
 from pathlib import Path

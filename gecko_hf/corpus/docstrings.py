@@ -35,6 +35,8 @@ write_documentation(Path(sys.argv[1]), sys.argv[2:])
 """
 _PRIVATE = {"tests", "testing", "conftest"}
 _SECTION = re.compile(r"^(?P<name>\S[^\n]*)\n[-=]{3,}[ \t]*$", re.MULTILINE)
+# What is another in each process: an object's address, an example's output that its authors say "may vary".
+_PASSING = re.compile(r" at 0x[0-9a-f]+(?=>)|^.*# may vary$\n?", re.MULTILINE)
 _COLON = re.compile(r"\s*:(?:\s+|$)")  # between names and description; a role such as :func: has no space behind it
 
 
@@ -62,7 +64,8 @@ def read_docstrings(packages: list[str]) -> Documentation:
     A docstring that stands under several names makes one passage, under the first name in the order of the walk (breadth
     first, names sorted), so the same versions give the same passages in the same order. The walk is done by a fresh
     interpreter: a package also shows the submodules that anybody has imported, and what this process imported before would
-    decide what is read.
+    decide what is read. Its hash seed is fixed, since some docstrings print sets; addresses of objects and
+    example outputs that "may vary" are left out.
 
     Raises:
         MissingExtraError: If a package is not installed.
@@ -74,7 +77,7 @@ def read_docstrings(packages: list[str]) -> Documentation:
         file = Path(folder) / "documentation.pickle"
         done = subprocess.run(
             [sys.executable, "-c", _READER, str(file), *packages],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONHASHSEED": "0"},
             capture_output=True,
             text=True,
             check=False,
@@ -153,7 +156,7 @@ def _docstring(thing: Any) -> str:
         doc = inspect.getdoc(thing)
     except (AttributeError, TypeError, ValueError):  # some C objects refuse inspection; they have no text to give
         return ""
-    return doc if isinstance(doc, str) else ""
+    return _PASSING.sub("", doc) if isinstance(doc, str) else ""
 
 
 def _documented(root: ModuleType) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.run_folder import write_json
 from gecko_hf.stages.run import Counts, Run
+from gecko_hf.training.processes import is_main
 from gecko_hf.training.recipe import StageRecipe
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     """The data sets of a stage's mixture, read by the first process and then by the others from what it wrote."""
     from accelerate import PartialState
 
-    from gecko_hf.training.arguments import is_main
     from gecko_hf.training.data import build_set
 
     recipe: StageRecipe = getattr(run.recipe, stage)
@@ -89,7 +89,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
-    from gecko_hf.training.arguments import is_main, precision_of
+    from gecko_hf.training.arguments import precision_of
     from gecko_hf.training.dev import dev_evaluator
     from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
 
@@ -123,7 +123,6 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
 
 def _save(run: Run, model: SentenceTransformer, folder: Path) -> None:
     from gecko_hf.model.encoder import save_encoder
-    from gecko_hf.training.arguments import is_main
 
     if is_main():
         save_encoder(model, folder)

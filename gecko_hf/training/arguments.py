@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import BatchSamplers
 
 from gecko_hf.errors import require
+from gecko_hf.training.processes import processes
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.sampler import WeightedBatchSampler
 
@@ -26,16 +27,6 @@ def precision_of(choice: str) -> str:
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
-
-
-def processes() -> int:
-    """How many processes train together, as torchrun and accelerate tell them."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_main() -> bool:
-    """Whether this is the process that writes."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def arguments(

@@ -28,6 +28,7 @@ class StageRecipe:
         gather_across_devices: Whether texts of other processes are negatives too.
         mini_batch_size: Texts that are embedded at once with gradient caching: memory does not grow with the batch.
         chunk_size: Texts that are embedded in one forward, short ones with short ones, so that there is less padding.
+        freeze_layers: How many of the lowest layers, with the embeddings, stay as they are; a step takes less time.
         loss: What later work does differently.
         gradient_checkpointing: Less memory for a second forward.
         compile: Run the model through torch.compile.
@@ -50,6 +51,7 @@ class StageRecipe:
     gather_across_devices: bool = True
     mini_batch_size: int | None = None
     chunk_size: int | None = None
+    freeze_layers: int = number(0, low=0)
     loss: LossOptions = field(default_factory=LossOptions)
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -90,6 +92,8 @@ def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
         raise RecipeError(f"{where}.patience counts evaluations, and there are none: set {where}.evaluate_every.")
     if recipe.average_last > 1 and recipe.evaluate_every:
         raise RecipeError(f"{where}: average_last averages checkpoints and evaluate_every keeps the best. Choose one.")
+    if recipe.freeze_layers and lora:
+        raise RecipeError(f"{where}.freeze_layers: encoder.lora freezes every layer already. Choose one.")
     if recipe.average_last > 1 and lora:
         raise RecipeError(f"{where}.average_last averages whole models, and encoder.lora saves adapters. Choose one.")
     for name in ("steps", "mini_batch_size", "chunk_size", "evaluate_every", "patience"):

@@ -24,12 +24,14 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.model.freeze import frozen_layers
 from gecko_hf.model.merge import average_with
-from gecko_hf.training.arguments import arguments, processes
+from gecko_hf.training.arguments import arguments
 from gecko_hf.training.data import TrainingSet, columns
 from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture_recipe import DataRecipe, steps_shares
 from gecko_hf.training.negatives import count_negatives
+from gecko_hf.training.processes import processes
 from gecko_hf.training.recipe import StageRecipe
 
 Report = Callable[[int, int | None], None]
@@ -98,7 +100,8 @@ def train_stage(
     )
     trainer.remove_callback(PrinterCallback)  # it prints every logged step
     last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
-    trainer.train(resume_from_checkpoint=last)
+    with frozen_layers(model, recipe.freeze_layers):
+        trainer.train(resume_from_checkpoint=last)
     if trainer.state.best_model_checkpoint:
         # The library logs a failure to load the best checkpoint and goes on with the last weights; this one raises.
         trainer._load_from_checkpoint(trainer.state.best_model_checkpoint)

@@ -55,6 +55,12 @@ PACKAGE = {
                 """Nobody should ever read this docstring in any passage at all."""
 
         round_thing = Circle
+        Circle.area.__doc__ += f"""
+            Accepts the units {set("abcdefgh")}, by default {object()}.
+
+            >>> Circle().area()
+            {id(object())}  # may vary
+            """
     ''',
     "_hidden.py": '''
         def hidden():
@@ -113,6 +119,12 @@ def test_references_keep_who_says_what_of_whom(tinydocs):
 def test_reading_twice_gives_the_same(tinydocs):
     assert read_docstrings(["tinydocs"]) == tinydocs
     assert package_versions(["tinydocs"]) == {"tinydocs": "1.2"}
+
+
+def test_what_is_another_in_each_process_is_left_out(tinydocs):
+    text = next(p.text for p in tinydocs.passages if p.id == "tinydocs.shapes.Circle.area")
+    assert "by default <object object>." in text
+    assert text.endswith(">>> Circle().area()")
 
 
 def test_what_this_process_has_imported_does_not_decide_what_is_read(tinydocs, monkeypatch):

@@ -1,13 +1,16 @@
 """Retries, limits and giving up, without a network."""
 
 import asyncio
+import itertools
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import httpx2
 import pytest
 
 from gecko_hf.errors import EndpointError, LLMError
+from gecko_hf.llm.endpoints import transport as transport_module
 from gecko_hf.llm.endpoints.http import retry_after, verdict
 from gecko_hf.llm.endpoints.limiter import Limiter
 from gecko_hf.llm.endpoints.secret import Secret
@@ -67,6 +70,19 @@ class TestRetries:
         start = time.monotonic()
         assert run(transport, [send] * 30) == ["free"] * 30
         assert time.monotonic() - start < 4
+
+    @pytest.mark.parametrize("readings_before_the_end", [1, 2, 3])
+    def test_a_rest_that_ends_while_it_is_looked_at_strands_nobody(self, readings_before_the_end, monkeypatch):
+        clock = itertools.chain([0.0] * (1 + readings_before_the_end), itertools.repeat(1.0))
+        monkeypatch.setattr(transport_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        transport = Transport(["a"], concurrency=1, give_up=600)
+        transport.endpoints[0].rests_until = 0.1
+
+        async def session():
+            transport.start_session()
+            return await asyncio.wait_for(transport.call(failing(0, Failure(""))), 5)
+
+        assert asyncio.run(session()) == "a"
 
     def test_a_request_that_always_fails_ends_the_run_with_its_reason(self):
         async def fine(url: str) -> str:

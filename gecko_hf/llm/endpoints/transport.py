@@ -150,7 +150,7 @@ class Transport:
 
     async def _acquire(self) -> Endpoint:
         if not self._waiting:
-            endpoint = self._free_endpoint()
+            endpoint = self._free_endpoint(time.monotonic())
             if endpoint:
                 endpoint.limiter.in_flight += 1
                 return endpoint
@@ -167,23 +167,22 @@ class Transport:
     def _free(self, endpoint: Endpoint) -> None:
         endpoint.limiter.in_flight -= 1
 
-    def _free_endpoint(self) -> Endpoint | None:
-        now = time.monotonic()
+    def _free_endpoint(self, now: float) -> Endpoint | None:
         awake = [e for e in self.endpoints if e.limiter.room >= 1 and e.rests_until <= now]
         return max(awake, key=lambda e: e.limiter.room, default=None)
 
     def _wake(self) -> None:
         """Give free places to those who wait, first come first served; set an alarm for the end of the nearest rest."""
+        now = time.monotonic()  # read once: a rest that ends between two readings would be nobody's to end
         while self._waiting:
             if self._waiting[0].done():  # its caller was cancelled
                 self._waiting.popleft()
                 continue
-            endpoint = self._free_endpoint()
+            endpoint = self._free_endpoint(now)
             if endpoint is None:
                 break
             endpoint.limiter.in_flight += 1
             self._waiting.popleft().set_result(endpoint)
-        now = time.monotonic()
         rests = [e.rests_until for e in self.endpoints if e.rests_until > now]
         if self._waiting and rests and self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(min(rests) - now, self._on_alarm)
