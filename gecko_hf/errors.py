@@ -12,6 +12,7 @@
     ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
     ├── SubmissionError        results are not what the leaderboard takes
     └── LLMError               a language model cannot do, or does wrongly, what was asked of it
+        ├── BudgetError        a run has used what it was allowed; what was answered is kept
         ├── BoundaryError      a span of a text does not begin and end on token boundaries
         └── EndpointError      endpoints stopped answering; what was answered is kept
 
@@ -66,6 +67,10 @@ class SubmissionError(GeckoError):
 
 class LLMError(GeckoError):
     """A language model cannot do what is asked of it, or does it wrongly."""
+
+
+class BudgetError(LLMError):
+    """A run has used the requests, the money or the time that its recipe allows; what was answered is kept."""
 
 
 class BoundaryError(LLMError):

@@ -154,6 +154,23 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
     return paths.root
 
 
+def ensure_corpus(recipe: Recipe, paths: Paths, inputs: dict[str, Any], console: Console) -> Run:
+    """A run whose corpus is on disk, read now where it was not.
+
+    Args:
+        recipe: What would run.
+        paths: Where.
+        inputs: The state of the input, as `input_state` tells it.
+        console: Where to show progress.
+    """
+    job = Run(recipe, paths, View(console))
+    first = plan(recipe, paths, inputs)[0]
+    if not first.record:
+        with job.view.live():
+            _do(job, first)
+    return job
+
+
 def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False) -> Path:
     """Run one training stage; the same call in every process of `accelerate launch`.
 

@@ -19,6 +19,7 @@ from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.recipe import EvaluationRecipe
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
+from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.schema import apply_override, build, number
@@ -37,6 +38,7 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
     llm: LLMRecipe = field(default_factory=LLMRecipe)
+    budget: BudgetRecipe = field(default_factory=BudgetRecipe)
     encoder: EncoderRecipe = field(default_factory=EncoderRecipe)
     prefinetune: PrefinetuneRecipe = field(default_factory=PrefinetuneRecipe)
     fret: FRetRecipe = field(default_factory=FRetRecipe)
@@ -128,6 +130,8 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     if not fret.tasks or sum(fret.tasks.values()) <= 0 or min(fret.tasks.values()) < 0:
         raise RecipeError(f"{where}: fret.tasks needs weights that are not negative and do not all vanish.")
+    if fret.one_pass and recipe.llm.backend == "unigram":
+        raise RecipeError(f"{where}: fret.one_pass is for language models; unigram has no prompts. Leave it out.")
     if fret.negative == "rank" and fret.negative_rank > fret.candidates:
         raise RecipeError(
             f"{where}: fret.negative_rank is {fret.negative_rank}, and a query has {fret.candidates} candidates. "

@@ -30,7 +30,7 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-NO_RESULT_DEPENDS = ("output", "executor")  # keys of a recipe
+NO_RESULT_DEPENDS = ("output", "executor", "budget")  # keys of a recipe
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _write_recipe(wanted: dict[str, Any], file: Path) -> None:
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The dotted keys in which two recipes differ; where a run is put and where its steps run does not count."""
+    """The dotted keys in which two recipes differ; where a run is put, where its steps run and what it may cost do not count."""
     keys = []
     for key in sorted(found.keys() | wanted.keys()):
         a, b = found.get(key), wanted.get(key)

@@ -9,8 +9,35 @@ import typer
 
 from gecko_hf.cli.app import app, console, quiet_libraries
 
-fret = typer.Typer(name="fret", help="FRet alone: other labels without an LLM call.", no_args_is_help=True)
+fret = typer.Typer(
+    name="fret", help="FRet alone: what it will cost, other labels without an LLM call.", no_args_is_help=True
+)
 app.add_typer(fret)
+
+
+@fret.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a folder with a recipe.yaml.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Values to change: corpus.path=docs/ budget.prompt_price=0.1")
+    ] = None,
+    pilot: Annotated[
+        int, typer.Option(min=0, help="Have the model write the queries of this many seeds, to see how long they are.")
+    ] = 0,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Plan for this many seeds of the same kind of text, whatever the corpus holds."),
+    ] = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Use a run folder whose recipe differs.")] = False,
+) -> None:
+    """Requests, tokens, money, hours and disk of a recipe's FRet, before it is built."""
+    from gecko_hf.recipe import load_recipe
+
+    settings = load_recipe(recipe, overrides or [])
+    quiet_libraries()
+    from gecko_hf.plan import plan_run
+
+    plan_run(settings, console, pilot=pilot, rows=rows, redo=redo)
 
 
 @fret.command()

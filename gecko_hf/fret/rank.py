@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, PassagePrompt
+from gecko_hf.errors import LLMError
+from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, OnePassJudge, PassagePrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,30 @@ class Ranked:
     fused: float
 
 
-def judge(llm: Annotator, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Judgement]]:
-    """QL(q, p) and the label log-likelihoods behind RC(q, p), for every candidate of every query."""
+def judge(
+    llm: Annotator, queries: Sequence[str], candidates: Sequence[Sequence[Passage]], *, one_pass: bool = False
+) -> list[list[Judgement]]:
+    """QL(q, p) and the label log-likelihoods behind RC(q, p), for every candidate of every query.
+
+    Args:
+        llm: The judge.
+        queries: Queries.
+        candidates: Passages of each query.
+        one_pass: Whether both come from one prompt (see `PromptedAnnotator.judge_in_one_pass`).
+
+    Raises:
+        LLMError: If this judge cannot do that.
+    """
     pairs = [(q, p) for q, row in zip(queries, candidates, strict=True) for p in row]
     prompts = [PassagePrompt(p.id, p.title, p.text, query=q) for q, p in pairs]
-    ql = llm.log_likelihood(prompts, [q for q, _ in pairs])
-    grades = llm.label_log_likelihoods(prompts, RELEVANCE_LABELS)
-    scores = iter(zip(ql, grades, strict=True))
+    if one_pass:
+        if not isinstance(llm, OnePassJudge):
+            raise LLMError(f"{llm.id} has no prompt that QL and RC could share; leave fret.one_pass out.")
+        judged = llm.judge_in_one_pass(prompts, RELEVANCE_LABELS)
+    else:
+        ql = llm.log_likelihood(prompts, [q for q, _ in pairs])
+        judged = list(zip(ql, llm.label_log_likelihoods(prompts, RELEVANCE_LABELS), strict=True))
+    scores = iter(judged)
     return [[Judgement(q, tuple(g)) for q, g in (next(scores) for _ in row)] for row in candidates]
 
 

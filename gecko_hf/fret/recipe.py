@@ -60,6 +60,7 @@ class FRetRecipe:
     # writer names a task itself, as in the paper
     task_distribution: Literal["table", "uniform", "original"] = "table"
     candidates: int = number(20, low=2)
+    one_pass: bool = False  # QL from P_RC's prompt, which holds the query too: a quarter fewer requests (ours)
     relevance: Literal["peak", "expected"] = "peak"  # RC: log-likelihood of the top label, or expected grade
     positive: Literal["fused", "seed", "ql", "rc", "retriever"] = "fused"  # best by which ranking; seed: as written for
     negative: Literal["last", "random", "rank", "none"] = "last"

@@ -201,7 +201,7 @@ class JudgeCandidates(Step):
         for start in range(0, len(queries), CHUNK):
             part = slice(start, start + CHUNK)
             found = [[shop.corpus[c.row] for c in row] for row in mined[part]]
-            judged = judge(shop.llm, [q.query for q in queries[part]], found)
+            judged = judge(shop.llm, [q.query for q in queries[part]], found, one_pass=shop.recipe.one_pass)
             for query, candidates, passages, scores in zip(queries[part], mined[part], found, judged, strict=True):
                 record = Judged(
                     query.task,

@@ -15,6 +15,7 @@ from gecko_hf.fret.build import set_aside_counts
 from gecko_hf.model.encoder import base_name
 from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
 from gecko_hf.run_folder import Paths, read_record
+from gecko_hf.spending import totals
 
 STAGE_NAMES = ("corpus", "prefinetune", "fret", "finetune", "evaluate")
 SHOWN_TASKS = 50  # an LLM that names tasks itself names very many
@@ -73,6 +74,7 @@ def summarise(
             "test_sets": recipe.fret.quality.test_sets,
             "llm": recipe.llm.name,
             "candidates": recipe.fret.candidates,
+            "spent": totals(recipe, paths),
         },
         "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},
         "base": {"id": recipe.encoder.base, "name": base_name(recipe.encoder.base)},

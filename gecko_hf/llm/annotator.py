@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from gecko_hf.errors import ReplyError
+from gecko_hf.errors import BudgetError, ReplyError
 from gecko_hf.llm.base import Capability, LanguageModel, PassagePrompt, Sampling
 from gecko_hf.llm.fewshot import FewShotPrompts, one_line
 from gecko_hf.llm.reply import parse_reply
+from gecko_hf.llm.spans import score_all
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -78,6 +79,24 @@ class PromptedAnnotator:
 
         return self._each(grade, prompts)
 
+    def judge_in_one_pass(
+        self, prompts: Sequence[PassagePrompt], labels: Sequence[str]
+    ) -> list[tuple[float, list[float]]]:
+        """QL and the labels' log-likelihoods from P_RC alone, whose text holds the query too: one request less of each pair.
+
+        QL is then the query's likelihood behind P_RC's head instead of P_QL's (ours; the paper has two prompts).
+        """
+
+        async def both(prompt: PassagePrompt) -> tuple[float, list[float]]:
+            before, query = self.prompts.relevance_parts(prompt)
+            text = self.prompts.relevance(prompt)
+            spans = [[(len(text), len(text) + 1 + len(label))] for label in labels]
+            spans[0].append((len(before), len(before) + len(query)))
+            scored = await score_all(self.model, [f"{text} {label}" for label in labels], spans)
+            return scored[0].spans[1].mean, [scores.spans[0].total for scores in scored]
+
+        return self._each(both, prompts)
+
     async def _write(self, prompt: PassagePrompt) -> str:
         stop = ("\n",) if prompt.task else ("\n\n",)
         reply = ""
@@ -119,7 +138,7 @@ async def map_in_order(
 ) -> list[Result]:
     """Ask for every item, `window` of them waiting at a time; results in the order of the items.
 
-    The first error ends the others and is raised.
+    The first error ends the others and is raised; a spent budget lets them have what is already on its way.
     """
     results: list[Any] = [None] * len(items)
     todo = iter(enumerate(items))
@@ -131,6 +150,9 @@ async def map_in_order(
     workers = [asyncio.create_task(worker()) for _ in range(min(window, len(items)))]
     try:
         await asyncio.gather(*workers)
+    except BudgetError:
+        await asyncio.gather(*workers, return_exceptions=True)  # each stops at its next request
+        raise
     finally:
         for task in workers:
             task.cancel()

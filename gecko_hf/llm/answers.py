@@ -9,26 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from gecko_hf.llm.base import Capability, Completion, LanguageModel, Sampling, Scores, Span, SpanScore
+from gecko_hf.llm.budget import Budget, BudgetRecipe, Usage
 from gecko_hf.llm.spans import labels_by_score
 
 BUSY_SECONDS = 60  # how long one process waits for another's write
-
-
-@dataclass
-class Usage:
-    """What was asked of a model, and what was found in the store instead."""
-
-    requests: int = 0
-    reused: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 class Answers:
@@ -46,15 +37,34 @@ class Answers:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS usage (id INTEGER PRIMARY KEY CHECK (id = 1), requests INTEGER, "
+            "prompt_tokens INTEGER, completion_tokens INTEGER)"
+        )
+        self._db.execute("INSERT OR IGNORE INTO usage VALUES (1, 0, 0, 0)")
 
     def get(self, key: str) -> Any | None:
         """The answer under a key, or None."""
         row = self._db.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def put(self, key: str, value: Any) -> None:
-        """Keep an answer; the first one under a key stays, so that all readers see the same."""
+    def put(self, key: str, value: Any, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
+        """Keep an answer and what it cost; the first one under a key stays, so that all readers see the same."""
+        self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False)))
+        self._db.execute(
+            "UPDATE usage SET requests = requests + 1, prompt_tokens = prompt_tokens + ?, "
+            "completion_tokens = completion_tokens + ?",
+            (prompt_tokens, completion_tokens),
+        )
+        self._db.execute("COMMIT")
+
+    def spent(self) -> Usage:
+        """What all answers cost, over every process and every start."""
+        requests, prompt, completion = self._db.execute(
+            "SELECT requests, prompt_tokens, completion_tokens FROM usage"
+        ).fetchone()
+        return Usage(requests, 0, prompt, completion)
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM answers").fetchone()[0])
@@ -65,17 +75,21 @@ class Answers:
 
 
 class StoredModel:
-    """A language model whose answers are kept and never asked for again.
+    """A language model whose answers are kept and never asked for again, within a budget.
 
     Args:
         model: The language model.
         answers: The store.
+        budget: Refuses a request that could pass a limit.
     """
 
-    def __init__(self, model: LanguageModel, answers: Answers) -> None:
+    def __init__(self, model: LanguageModel, answers: Answers, budget: Budget | None = None) -> None:
         self.model = model
         self.answers = answers
-        self.usage = Usage()
+        self.budget = budget or Budget(BudgetRecipe())
+        self.usage = Usage()  # what this process paid for
+        self.answered = Usage()  # all that it was told, from the store too
+        self._in_flight = 0
 
     @property
     def id(self) -> str:
@@ -104,21 +118,26 @@ class StoredModel:
     async def generate(self, prompt: str, sampling: Sampling) -> Completion:
         """Continue a prompt, or say what it was continued with before."""
         key = self._key("generate", prompt, asdict(sampling))
-        found = self._found(key)
-        if found is None:
+
+        async def ask() -> tuple[Any, int, int]:
             done = await self.model.generate(prompt, sampling)
-            self._count(done.prompt_tokens, done.completion_tokens)
-            found = self._keep(key, asdict(done))
-        return Completion(**found)
+            return asdict(done), done.prompt_tokens, done.completion_tokens
+
+        done = Completion(**await self._answer(key, ask))
+        _add(self.answered, done.prompt_tokens, done.completion_tokens)
+        return done
 
     async def score(self, text: str, spans: Sequence[Span]) -> Scores:
         """Log-probabilities of spans of a text, asked for or remembered."""
         key = self._key("score", text, [list(span) for span in spans])
-        found = self._found(key)
-        if found is None:
+
+        async def ask() -> tuple[Any, int, int]:
             scores = await self.model.score(text, spans)
-            self._count(scores.prompt_tokens, 0)
-            found = self._keep(key, {"spans": [s.logprobs for s in scores.spans], "tokens": scores.prompt_tokens})
+            value = {"spans": [s.logprobs for s in scores.spans], "tokens": scores.prompt_tokens}
+            return value, scores.prompt_tokens, 0
+
+        found = await self._answer(key, ask)
+        _add(self.answered, found["tokens"], 0)
         return Scores(tuple(SpanScore(tuple(row)) for row in found["spans"]), found["tokens"])
 
     async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
@@ -129,16 +148,24 @@ class StoredModel:
         asked = [kind, self.model.id, self.model.revision, text, how]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
-    def _found(self, key: str) -> Any | None:
+    async def _answer(self, key: str, ask: Callable[[], Awaitable[tuple[Any, int, int]]]) -> Any:
+        """What the store holds under a key, or what `ask` returns: the answer, its prompt and its completion tokens."""
         found = self.answers.get(key)
-        self.usage.reused += found is not None
-        return found
-
-    def _keep(self, key: str, value: Any) -> Any:
-        self.answers.put(key, value)
+        if found is not None:
+            self.usage.reused += 1
+            return found
+        self.budget.check(self.answers.spent(), self._in_flight)
+        self._in_flight += 1
+        try:
+            value, prompt_tokens, completion_tokens = await ask()
+            self.answers.put(key, value, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        finally:
+            self._in_flight -= 1
+        _add(self.usage, prompt_tokens, completion_tokens)
         return value
 
-    def _count(self, prompt_tokens: int, completion_tokens: int) -> None:
-        self.usage.requests += 1
-        self.usage.prompt_tokens += prompt_tokens
-        self.usage.completion_tokens += completion_tokens
+
+def _add(usage: Usage, prompt_tokens: int, completion_tokens: int) -> None:
+    usage.requests += 1
+    usage.prompt_tokens += prompt_tokens
+    usage.completion_tokens += completion_tokens

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 # RC labels, worst first (graded relevance after Zhuang et al. 2023, "RG-3L"; the paper does not name its labels).
 RELEVANCE_LABELS = ("Not Relevant", "Somewhat Relevant", "Highly Relevant")
@@ -152,3 +152,13 @@ class Annotator(Protocol):
 
     def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
         """P_RC: log-likelihood of each label for each (query, passage); shape (prompts, labels)."""
+
+
+@runtime_checkable
+class OnePassJudge(Protocol):
+    """An annotator that can also read both scores of a pair from one prompt."""
+
+    def judge_in_one_pass(
+        self, prompts: Sequence[PassagePrompt], labels: Sequence[str]
+    ) -> list[tuple[float, list[float]]]:
+        """QL and the labels' log-likelihoods of each (query, passage) from one prompt."""

@@ -31,11 +31,13 @@ class FewShotPrompts:
         heads: Prompt name -> instruction and examples, as the LLM reads them.
         tasks: Short task name -> the sentence that P_QG reads for it.
         hashes: Prompt name -> hash of its file.
+        written: Task and query of each P_QG example: what the LLM is shown to write.
     """
 
     heads: Mapping[str, str]
     tasks: Mapping[str, str]
     hashes: Mapping[str, str]
+    written: tuple[tuple[str, str], ...] = ()
 
     def generation(self, prompt: PassagePrompt) -> str:
         """P_QG, up to where the LLM writes: after `Query:` where the task is given, else after `Task:`."""
@@ -52,9 +54,18 @@ class FewShotPrompts:
         Raises:
             ValueError: If the prompt has no query.
         """
+        before, query = self.relevance_parts(prompt)
+        return f"{before}{query}\nRelevance:"
+
+    def relevance_parts(self, prompt: PassagePrompt) -> tuple[str, str]:
+        """P_RC up to where the query stands, and the query as it stands there.
+
+        Raises:
+            ValueError: If the prompt has no query.
+        """
         if prompt.query is None:
             raise ValueError(f"The prompt for {prompt.key!r} has no query; relevance is of a query to a passage.")
-        return f"{self.heads['p_rc']}{_passage(prompt.title, prompt.text)}Query: {one_line(prompt.query)}\nRelevance:"
+        return f"{self.heads['p_rc']}{_passage(prompt.title, prompt.text)}Query:", f" {one_line(prompt.query)}"
 
 
 def one_line(text: str) -> str:
@@ -71,6 +82,7 @@ def load_prompts(folder: str | None = None) -> FewShotPrompts:
     """
     root = Path(folder) if folder else resources.files("gecko_hf.llm") / "prompts"
     heads, hashes, tasks = {}, {}, {}
+    written: list[tuple[str, str]] = []
     for name in NAMES:
         file = root / f"{name}.yaml"
         try:
@@ -84,7 +96,9 @@ def load_prompts(folder: str | None = None) -> FewShotPrompts:
             ) from error
         hashes[name] = hashlib.sha256(content).hexdigest()[:16]
         tasks.update(tree.get("tasks", {}))
-    return FewShotPrompts(heads, tasks, hashes)
+        if name == "p_qg":
+            written = [(one_line(e["task"]), one_line(e["query"])) for e in tree["examples"]]
+    return FewShotPrompts(heads, tasks, hashes, tuple(written))
 
 
 def _head(name: str, tree: dict[str, Any]) -> str:

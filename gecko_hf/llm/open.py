@@ -11,6 +11,7 @@ from gecko_hf.errors import LLMError
 from gecko_hf.llm.annotator import PromptedAnnotator
 from gecko_hf.llm.answers import Answers, StoredModel
 from gecko_hf.llm.base import Annotator, LanguageModel, Sampling
+from gecko_hf.llm.budget import Budget, BudgetRecipe
 from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.llm.recipe import LLMRecipe
 
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 
 
 def open_annotator(
-    recipe: LLMRecipe, *, seed: int, collection: Callable[[], Iterable[tuple[str, str]]], answers: Path
+    recipe: LLMRecipe,
+    budget: BudgetRecipe,
+    *,
+    seed: int,
+    collection: Callable[[], Iterable[tuple[str, str]]],
+    answers: Path,
 ) -> Annotator:
     """The writer and judge of a recipe.
 
     Args:
         recipe: The `llm` block.
+        budget: The `budget` block.
         seed: Seeds its draws.
         collection: Gives (title, text) of every passage; `unigram` counts them.
         answers: File in which a language model's answers are kept.
@@ -47,7 +54,7 @@ def open_annotator(
     prompts = load_prompts(recipe.prompts)
     sampling = Sampling(temperature=recipe.temperature, top_p=recipe.top_p, max_tokens=recipe.max_tokens)
     model = open_local(recipe) if recipe.backend == "local" else open_endpoints(recipe)
-    return PromptedAnnotator(StoredModel(model, Answers(answers)), prompts, sampling, seed=seed)
+    return PromptedAnnotator(StoredModel(model, Answers(answers), Budget(budget)), prompts, sampling, seed=seed)
 
 
 def open_local(recipe: LLMRecipe) -> LanguageModel:

@@ -12,6 +12,7 @@ from gecko_hf.corpus.passages import Passage, sample_rows, write_corpus
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, split_of, write_queries
 from gecko_hf.llm.base import Annotator
+from gecko_hf.spending import task_with_spending
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.workshop import RunWorkshop, open_workshop, publish
 
@@ -51,7 +52,7 @@ def fret_stage(run: Run) -> Counts:
             (steps.JudgeCandidates(work, opener), parts),
         ],
         recipe.executor,
-        run.view.task,
+        partial(task_with_spending, run.view, recipe, run.paths),
     )
     counts = _assemble(run, shop, work, parts)
     if recipe.evaluation.yardstick == "held_out":

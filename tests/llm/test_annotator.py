@@ -146,6 +146,18 @@ def test_labels_follow_the_prefix_after_a_space():
         annotator(model).label_log_likelihoods([PASSAGE], RELEVANCE_LABELS)
 
 
+def test_one_pass_reads_the_query_from_the_first_labels_prompt():
+    model = Script()
+    asked = PassagePrompt("p1", "Bees", "A hive.", query="who\nholds  honey")
+    assert annotator(model).judge_in_one_pass([asked], RELEVANCE_LABELS) == [(-3.0, [-9.0] * 3)]
+    whole = load_prompts().relevance(asked)
+    before = whole[: whole.rindex(" who holds honey")]
+    assert [seen[len(seen) // 2 :] for seen in model.prompts] == [
+        [f" {RELEVANCE_LABELS[0]}", " who holds honey"], *([f" {label}"] for label in RELEVANCE_LABELS[1:])
+    ]  # fmt: skip
+    assert model.prompts[0][:2] == [whole, before]
+
+
 def test_provenance_names_sampling_seed_and_prompts():
     settings = annotator(Script(), temperature=0.3).settings
     assert settings["sampling"]["temperature"] == 0.3

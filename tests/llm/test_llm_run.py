@@ -1,6 +1,7 @@
 """`gecko-hf run recipes/domain llm.backend=local llm.model=PATH`, with a tiny model."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from servers import TestServer, TorchModel
 from gecko_hf import pipeline
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt
+from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.open import open_annotator
 from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.recipe import load_recipe
@@ -32,7 +34,7 @@ def test_a_recipe_runs_to_its_report_with_a_model_in_this_process(tmp_path, talk
         f"corpus.path={library_folder}", f"output={tmp_path / 'r'}", f"encoder.base={tiny_model_path}", "encoder.dims=[8]",
         "llm.backend=local", f"llm.model={talker}", f"llm.prompts={write_prompts(tmp_path / 'prompts')}", "llm.max_tokens=24",
         "prefinetune.rows=16", "prefinetune.batch_size=8", "fret.rows=12", "fret.candidates=3", "finetune.batch_size=4",
-        "evaluation.held_out=0.2",
+        "evaluation.held_out=0.2", "budget.prompt_price=1000",
     ]  # fmt: skip
     with (tmp_path / "seen").open("w") as sink:
         folder = pipeline.run(load_recipe(DOMAIN, overrides), Console(file=sink, width=140))
@@ -45,7 +47,14 @@ def test_a_recipe_runs_to_its_report_with_a_model_in_this_process(tmp_path, talk
     assert all(value < 0 for row in labels for value in row["ql"] + row["rc"])
     reasons = [json.loads(line)["reason"] for line in (folder / "fret" / "set_aside.jsonl").read_text().splitlines()]
     assert all("is not a line 'Task: ...'" in reason for reason in reasons)
-    assert talker.name in (folder / "fret" / "README.md").read_text()
+    assert talker.name in (card := (folder / "fret" / "README.md").read_text())
+    spent = json.loads((folder / "report" / "summary.json").read_text())["fret"]["spent"]
+    assert spent["prompt_tokens"] > 0
+    assert spent["cost"] == pytest.approx(spent["prompt_tokens"] / 1000, abs=1e-4)
+    assert f"was asked {spent['requests']:,} times: {spent['prompt_tokens']:,} prompt" in card
+    assert (
+        len(re.findall(r"so far: \d+ requests, .* tokens, cost", (tmp_path / "seen").read_text())) == 2
+    )  # writing, judging
 
 
 def test_a_restart_asks_for_nothing_that_was_answered(tmp_path, talker):
@@ -63,7 +72,7 @@ def test_a_restart_asks_for_nothing_that_was_answered(tmp_path, talker):
         )
 
     def fresh():
-        return open_annotator(recipe, seed=1, collection=list, answers=tmp_path / "answers.sqlite")
+        return open_annotator(recipe, BudgetRecipe(), seed=1, collection=list, answers=tmp_path / "answers.sqlite")
 
     first, second = fresh(), fresh()
     assert everything(first) == everything(second)
@@ -76,7 +85,7 @@ class TestEndpoints:
 
     def opened(self, tmp_path, server, **options):
         recipe = LLMRecipe(backend="tgi", url=server.url, concurrency=12, **options)
-        return open_annotator(recipe, seed=1, collection=list, answers=tmp_path / "answers.sqlite")
+        return open_annotator(recipe, BudgetRecipe(), seed=1, collection=list, answers=tmp_path / "answers.sqlite")
 
     def test_a_recipe_with_servers_probes_them_and_asks_them(self, tmp_path):
         how = {"latency": 0.005, "longest": 20_000}  # the few-shot heads, a token a byte here

@@ -3,12 +3,15 @@
 import asyncio
 import math
 from collections import Counter
+from statistics import fmean
 
 import pytest
 from causal import MULTI_BYTE, pairs, save_causal_model
 
 from gecko_hf.errors import BoundaryError, LLMError
-from gecko_hf.llm.base import RELEVANCE_LABELS, Sampling
+from gecko_hf.llm.annotator import PromptedAnnotator
+from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt, Sampling
+from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.llm.local import LocalModel
 
 NATS = 1e-4
@@ -89,6 +92,17 @@ def test_labels_agree_with_64_bit_whatever_their_number_of_tokens(llm, reference
     for label, value in zip(labels, values, strict=True):
         expected = reference.logprobs(prefix, label)
         assert value == pytest.approx(sum(expected), abs=NATS * len(expected))
+
+
+def test_both_scores_of_one_pass_agree_with_64_bit(llm, reference):
+    annotator = PromptedAnnotator(llm, load_prompts(), Sampling(), seed=0)
+    asked = PassagePrompt("p", "Zürich", "東京の寿司 is ready.", query="where is 寿司 ready?")
+    ((ql, grades),) = annotator.judge_in_one_pass([asked], RELEVANCE_LABELS)
+    before, query = annotator.prompts.relevance_parts(asked)
+    assert ql == pytest.approx(fmean(reference.logprobs(before, query)), abs=NATS)
+    for label, grade in zip(RELEVANCE_LABELS, grades, strict=True):
+        expected = reference.logprobs(f"{before}{query}\nRelevance:", f" {label}")
+        assert grade == pytest.approx(sum(expected), abs=NATS * len(expected))
 
 
 class TestGeneration:

@@ -55,7 +55,7 @@ class EndpointModel(ABC):
         self.concurrency = concurrency
         self.timeout = timeout
         self.transport = Transport([u.rstrip("/") for u in urls], concurrency=concurrency, give_up=give_up)
-        self._tokenizer = _load_tokenizer(tokenizer) if tokenizer else None
+        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
         self._prefixes: OrderedDict[str, list[int]] = OrderedDict()
         self._client: httpx2.AsyncClient | None = None
 
@@ -163,7 +163,12 @@ def whole(logprobs: Sequence[float | None], ids: Sequence[int]) -> list[float | 
     return values
 
 
-def _load_tokenizer(path: str) -> Any:
+def load_tokenizer(path: str) -> Any:
+    """A model's tokenizer.
+
+    Raises:
+        LLMError: If none loads from there.
+    """
     from transformers import AutoTokenizer
 
     try:

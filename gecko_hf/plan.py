@@ -1,0 +1,175 @@
+"""`gecko-hf fret plan`: the requests, tokens, money, hours and bytes of a recipe's FRet, before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from gecko_hf.corpus.fingerprint import input_state
+from gecko_hf.corpus.passages import sample_rows
+from gecko_hf.errors import CorpusError, RecipeError
+from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, FRetPlan, Written, plan_fret
+from gecko_hf.llm.budget import BudgetRecipe
+from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
+from gecko_hf.pipeline import check_requirements, ensure_corpus
+from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import open_run_folder
+from gecko_hf.stages.run import Run
+
+if TYPE_CHECKING:
+    from gecko_hf.llm.fewshot import FewShotPrompts
+
+Count = Callable[[str], int]
+
+
+def plan_run(
+    recipe: Recipe, console: Console, *, pilot: int = 0, rows: int | None = None, redo: bool = False
+) -> FRetPlan:
+    """Plan a recipe's FRet and show it. The corpus is read into the run folder, where the run finds it.
+
+    Args:
+        recipe: What would run.
+        console: Where to show the plan.
+        pilot: Seeds whose queries the model is asked for, to see how long they are; the run will find these answers.
+        rows: Plan as if there were this many seeds of the same kind of text, instead of `fret.rows`.
+        redo: Whether the run folder may hold another version of the recipe.
+
+    Raises:
+        RecipeError: If the recipe asks no language model.
+        CorpusError: If no passage can be a seed.
+        GeckoError: For anything else that the user can mend.
+    """
+    from gecko_hf.fret.generate import draw_tasks
+    from gecko_hf.fret.steps import choose_seeds
+    from gecko_hf.llm.fewshot import load_prompts
+
+    if recipe.llm.backend == "unigram":
+        raise RecipeError("llm.backend is unigram: no language model is asked, so there is nothing to plan.")
+    check_requirements(recipe)
+    job: Run = ensure_corpus(recipe, open_run_folder(recipe, redo=redo), input_state(recipe.corpus), console)
+    order = sample_rows(len(job.passages), len(job.passages), recipe.seed)
+    seeds = choose_seeds(job.passages, job.held_out, recipe.fret.rows, order)
+    if not seeds:
+        raise CorpusError("No passage of the corpus holds a sentence of prose, so there is nothing to ask about.")
+    asked = draw_tasks(recipe.fret.tasks, recipe.fret.task_distribution, len(seeds), recipe.seed)
+    prompts, count = load_prompts(recipe.llm.prompts), _counter(recipe.llm)
+    if pilot:
+        written, count = _pilot(job, seeds[:pilot], asked[:pilot], count, prompts)
+    else:
+        written, count = _examples(prompts, asked, count or _rule_of_thumb)
+    tests = len(job.held_out) if recipe.evaluation.yardstick == "held_out" else 0
+    found = plan_fret(job.passages, seeds, asked, recipe.fret, prompts, written, count, recipe.seed, tests)
+    found = found if rows is None else found.scaled(rows)
+    console.print(plan_table(found, recipe.budget))
+    for line in _remarks(found, recipe, written, pilot, exact=_counter_name(recipe.llm) is not None):
+        console.print(line, highlight=False, soft_wrap=True)
+    return found
+
+
+def _counter_name(llm: LLMRecipe) -> str | None:
+    return llm.tokenizer if llm.backend in ENDPOINTS else llm.model
+
+
+def _counter(llm: LLMRecipe) -> Count | None:
+    """Counts tokens with the model's own tokenizer, where its name is known."""
+    name = _counter_name(llm)
+    if name is None:
+        return None
+    from gecko_hf.llm.endpoints.model import load_tokenizer
+
+    tokenizer = load_tokenizer(name)
+    return lambda text: len(tokenizer(text)["input_ids"])
+
+
+def _rule_of_thumb(text: str) -> int:
+    return -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def _by_ratio(ratio: float, text: str) -> int:
+    return round(len(text) * ratio)
+
+
+def _examples(prompts: FewShotPrompts, asked: Sequence[str | None], count: Count) -> tuple[Written, Count]:
+    """What the few-shot examples show: the model is taken to write as they do."""
+    replies = [f" {q}" if asked[0] else f" {task}\nQuery: {q}" for task, q in prompts.written]
+    tokens = sum(count(reply) for reply in replies) / len(replies)
+    return Written([q for _, q in prompts.written], tokens), count
+
+
+def _pilot(
+    job: Run, seeds: Sequence[int], asked: Sequence[str | None], count: Count | None, prompts: FewShotPrompts
+) -> tuple[Written, Count]:
+    """Have a few queries written; without a tokenizer their prompts also tell how many characters make a token."""
+    from gecko_hf.fret.generate import generate_queries
+    from gecko_hf.llm.annotator import PromptedAnnotator
+    from gecko_hf.llm.answers import StoredModel
+    from gecko_hf.llm.base import PassagePrompt
+
+    llm = job.llm()
+    assert isinstance(llm, PromptedAnnotator)  # `unigram` was refused
+    assert isinstance(llm.model, StoredModel)
+    passages = [job.passages[row] for row in seeds]
+    queries, _ = generate_queries(llm, passages, asked)
+    told = llm.model.answered
+    if count is None:
+        texts = [
+            prompts.generation(PassagePrompt(p.id, p.title, p.text, task=t))
+            for p, t in zip(passages, asked, strict=True)
+        ]
+        characters = sum(map(len, texts)) * told.requests / len(texts)  # a second try asks with the same prompt
+        ratio = told.prompt_tokens / characters
+        count = partial(_by_ratio, ratio)
+    examples = [q for _, q in prompts.written]
+    tokens, tries = told.completion_tokens / told.requests, told.requests / len(seeds)
+    return Written([q.query for q in queries] or examples, tokens, tries, len(queries) / len(seeds)), count
+
+
+def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
+    """The plan as a table: a row a prompt and one for all; a price where the budget has prices."""
+    table = Table(title=f"FRet of {found.seeds:,} seeds", title_justify="left")
+    priced = bool(budget.prompt_price or budget.completion_price)
+    columns = ["requests", "prompt tokens", "of it shared head", "completion tokens", *(["cost"] if priced else [])]
+    table.add_column("prompt")
+    for column in columns:
+        table.add_column(column, justify="right")
+    total = found.total
+    shared = sum(step.shared for step in found.steps)
+    for name, usage, head in [*((s.name, s.usage, s.shared) for s in found.steps), ("all", total, shared)]:
+        cost = [f"{budget.cost(usage):,.2f}"] if priced else []
+        numbers = (usage.requests, usage.prompt_tokens, head, usage.completion_tokens)
+        table.add_row(name, *(f"{n:,}" for n in numbers), *cost, end_section=name == found.steps[-1].name)
+    return table
+
+
+def _remarks(found: FRetPlan, recipe: Recipe, written: Written, pilot: int, *, exact: bool) -> list[str]:
+    budget, total = recipe.budget, found.total
+    lines = [f"Disk: about {found.disk / 1e6:,.0f} MB of answers and labels, without corpus, vectors and index."]
+    hours = budget.hours(total)
+    if hours is None:
+        lines.append(
+            "Hours: give budget.prompt_tokens_per_second and budget.completion_tokens_per_second as measured on your servers."
+        )
+    else:
+        gpu_hours = hours * budget.gpus
+        price = f", {gpu_hours * budget.gpu_hour_price:,.2f} at budget.gpu_hour_price" if budget.gpu_hour_price else ""
+        lines.append(f"Time: {hours:,.1f} hours, {gpu_hours:,.1f} GPU-hours{price}.")
+    if pilot:
+        lines.append(
+            f"Queries: as in a pilot of {pilot} seeds, {written.kept:.0%} of which gave one; its answers are kept."
+        )
+    else:
+        lines.append(
+            "Queries: taken to be as long as the few-shot examples, one request each; --pilot 32 asks the model."
+        )
+    if not exact:
+        how = "the ratio of characters that the pilot saw" if pilot else f"one for {CHARACTERS_A_TOKEN} characters"
+        lines.append(f"Tokens: estimated as {how}; llm.tokenizer=FOLDER_OR_HUB_ID counts them.")
+    if budget.max_requests is not None and total.requests > budget.max_requests:
+        lines.append(f"The run will stop at budget.max_requests ({budget.max_requests:,}).")
+    if budget.max_cost is not None and budget.cost(total) > budget.max_cost:
+        lines.append(f"The run will stop at budget.max_cost ({budget.max_cost:,.2f}).")
+    return lines

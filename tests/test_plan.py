@@ -1,0 +1,123 @@
+"""`gecko-hf fret plan`: what it foretells, beside what a real build then spends."""
+
+import io
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gecko_hf import pipeline
+from gecko_hf.corpus.fingerprint import input_state
+from gecko_hf.errors import BudgetError, RecipeError
+from gecko_hf.llm.answers import Answers
+from gecko_hf.plan import plan_run
+from gecko_hf.progress import View
+from gecko_hf.recipe import load_recipe
+from gecko_hf.run_folder import open_run_folder
+from gecko_hf.stages.run import Run
+
+sys.path.append(str(Path(__file__).parent / "llm"))
+from causal import write_prompts
+from servers import TestServer
+
+HELD_OUT = 7  # of the 64 passages of the library; their queries are written and not judged
+DOMAIN = Path(__file__).parents[1] / "recipes" / "domain"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with TestServer("tgi", longest=20_000) as running:
+        yield running
+
+
+@pytest.fixture
+def recipe(server, library_folder, tiny_model_path, tmp_path):
+    prompts = write_prompts(tmp_path / "prompts")
+    overrides = [
+        f"corpus.path={library_folder}", f"output={tmp_path / 'run'}", f"encoder.base={tiny_model_path}", "encoder.dims=[8]",
+        "llm.backend=tgi", f"llm.url={server.url}", f"llm.prompts={prompts}", "fret.rows=12", "fret.candidates=3",
+        "evaluation.held_out=0.1",
+    ]  # fmt: skip
+    return load_recipe(DOMAIN, overrides)
+
+
+def build(recipe) -> Answers:
+    """Run the recipe up to its FRet; what it spent is in the store."""
+    paths = open_run_folder(recipe, redo=True)
+    job = Run(recipe, paths, View(Console(quiet=True)))
+    for step in pipeline.plan(recipe, paths, input_state(recipe.corpus)):
+        if step.stage.name in ("corpus", "fret"):
+            pipeline._do(job, step)
+    return Answers(paths.answers)
+
+
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_after_a_pilot_it_is_within_a_tenth_of_what_the_build_spends(recipe, one_pass):
+    recipe = replace(recipe, fret=replace(recipe.fret, one_pass=one_pass))
+    planned = plan_run(recipe, Console(quiet=True), pilot=4)
+    answers = build(recipe)
+    spent, total = answers.spent(), planned.total
+    assert spent.requests == total.requests == HELD_OUT + 12 + 12 * 3 * (3 if one_pass else 4)
+    assert total.prompt_tokens == pytest.approx(spent.prompt_tokens, rel=0.1)
+    assert total.completion_tokens == pytest.approx(spent.completion_tokens, rel=0.1)
+    answers.close()
+    with closing(sqlite3.connect(recipe.folder / "answers.sqlite")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the rest is a log that does not grow with the build
+    labels = sum(f.stat().st_size for f in (recipe.folder / "fret" / "labels").iterdir())
+    assert planned.disk == pytest.approx((recipe.folder / "answers.sqlite").stat().st_size + labels, rel=0.5)
+
+
+def test_the_pilots_answers_are_not_asked_for_again(recipe, server):
+    plan_run(recipe, Console(quiet=True), pilot=12)
+    asked = sum(body["parameters"]["max_new_tokens"] > 8 for body in server.seen)
+    build(recipe).close()
+    assert sum(body["parameters"]["max_new_tokens"] > 8 for body in server.seen) == asked + HELD_OUT
+
+
+def test_without_a_pilot_nothing_is_asked_and_it_says_what_it_took(recipe, server):
+    before = sum(server.requests.values())
+    screen = io.StringIO()
+    planned = plan_run(recipe, Console(file=screen, width=140), rows=1200)
+    assert sum(server.requests.values()) == before
+    assert (planned.seeds, planned.total.requests) == (1200, (HELD_OUT + 12 * (1 + 3 * 4)) * 100)
+    said = screen.getvalue()
+    assert "taken to be as long as the few-shot examples" in said
+    assert "llm.tokenizer=FOLDER_OR_HUB_ID counts them" in said
+    assert "give budget.prompt_tokens_per_second" in said
+
+
+def test_prices_hours_and_a_limit_that_will_be_met_are_shown(recipe):
+    budget = replace(
+        recipe.budget, prompt_price=2.0, completion_price=4.0, gpu_hour_price=3.0, gpus=8, max_requests=5,
+        prompt_tokens_per_second=1000.0, completion_tokens_per_second=100.0,
+    )  # fmt: skip
+    screen = io.StringIO()
+    planned = plan_run(replace(recipe, budget=budget), Console(file=screen, width=140), rows=1_000_000)
+    total = planned.total
+    hours = (total.prompt_tokens / 1000 + total.completion_tokens / 100) / 3600
+    said = screen.getvalue()
+    assert f"{(total.prompt_tokens * 2 + total.completion_tokens * 4) / 1e6:,.2f}" in said
+    assert f"{hours:,.1f} hours, {8 * hours:,.1f} GPU-hours, {24 * hours:,.2f} at budget.gpu_hour_price" in said
+    assert "The run will stop at budget.max_requests (5)." in said
+
+
+def test_unigram_has_nothing_to_plan(library_folder, tmp_path):
+    recipe = load_recipe(DOMAIN, [f"corpus.path={library_folder}", f"output={tmp_path / 'run'}"])
+    with pytest.raises(RecipeError, match="no language model is asked"):
+        plan_run(recipe, Console(quiet=True))
+
+
+def test_a_build_stops_at_its_limit_and_goes_on_from_there_when_it_is_raised(recipe, server):
+    limited = replace(recipe, budget=replace(recipe.budget, max_requests=50))
+    with pytest.raises(BudgetError, match=r"50 requests \(budget.max_requests\).*raise budget.max_requests"):
+        build(limited)
+    answers = Answers(recipe.folder / "answers.sqlite")
+    assert answers.spent().requests == 50 == len(answers)  # what was on its way was kept, nothing was sent beyond
+    answers.close()
+    whole = build(recipe)
+    assert whole.spent().requests == len(whole) == HELD_OUT + 12 * (1 + 3 * 4)
+    whole.close()
