@@ -13,7 +13,7 @@ from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.corpus.passages import sample_rows
 from gecko_hf.errors import CorpusError, RecipeError
 from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, FRetPlan, Written, plan_fret
-from gecko_hf.llm.budget import BudgetRecipe
+from gecko_hf.llm.budget import MILLION, BudgetRecipe
 from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
 from gecko_hf.pipeline import check_requirements, ensure_corpus
 from gecko_hf.recipe import Recipe
@@ -129,10 +129,10 @@ def _pilot(
 
 
 def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
-    """The plan as a table: a row a prompt and one for all; a price where the budget has prices."""
+    """The plan as a table: a row a prompt and one for all; tokens in millions, a price where the budget has prices."""
     table = Table(title=f"FRet of {found.seeds:,} seeds", title_justify="left")
     priced = bool(budget.prompt_price or budget.completion_price)
-    columns = ["requests", "prompt tokens", "of it shared head", "completion tokens", *(["cost"] if priced else [])]
+    columns = ["requests", "M tokens in", "shared head", "M out", *(["cost"] if priced else [])]
     table.add_column("prompt")
     for column in columns:
         table.add_column(column, justify="right")
@@ -140,8 +140,8 @@ def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
     shared = sum(step.shared for step in found.steps)
     for name, usage, head in [*((s.name, s.usage, s.shared) for s in found.steps), ("all", total, shared)]:
         cost = [f"{budget.cost(usage):,.2f}"] if priced else []
-        numbers = (usage.requests, usage.prompt_tokens, head, usage.completion_tokens)
-        table.add_row(name, *(f"{n:,}" for n in numbers), *cost, end_section=name == found.steps[-1].name)
+        tokens = (usage.prompt_tokens, head, usage.completion_tokens)
+        table.add_row(name, f"{usage.requests:,}", *(f"{n / MILLION:,.2f}" for n in tokens), *cost, end_section=name == found.steps[-1].name)
     return table
 
 

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from gecko_hf.errors import OutputError
+from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
 
 LIBRARIES = (
@@ -30,7 +31,12 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-NO_RESULT_DEPENDS = ("output", "executor", "budget")  # keys of a recipe
+# Keys of a recipe on which nothing depends that a run makes: where it is put, where its steps run, what it may cost, and
+# how the language model is reached.
+NO_RESULT_DEPENDS = {
+    "output", "executor", "budget",
+    *(f"llm.{option.name}" for option in fields(LLMRecipe) if not option.metadata.get("rows", True)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,8 @@ def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
         )
     try:
         (root / "logs").mkdir(parents=True, exist_ok=True)
-        if different:
-            _write_recipe(wanted, root / RECIPE_FILE)
+        if wanted != found:  # workers read it, also what no result depends on
+            _write_recipe(wanted, root / RECIPE_FILE, new=bool(different))
     except OSError as error:
         raise OutputError(f"{root} cannot be written: {error.strerror}. Give another folder: output=PATH") from error
     return Paths(root)
@@ -129,15 +135,16 @@ def _recipe_of(root: Path) -> dict[str, Any] | None:
     return recipe
 
 
-def _write_recipe(wanted: dict[str, Any], file: Path) -> None:
-    text = yaml.safe_dump({"recipe": wanted, "environment": environment()}, sort_keys=False, allow_unicode=True)
+def _write_recipe(wanted: dict[str, Any], file: Path, *, new: bool) -> None:
+    made_with = environment() if new else yaml.safe_load(file.read_text(encoding="utf-8"))["environment"]
+    text = yaml.safe_dump({"recipe": wanted, "environment": made_with}, sort_keys=False, allow_unicode=True)
     partial = file.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(file)
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The dotted keys in which two recipes differ; where a run is put, where its steps run and what it may cost do not count."""
+    """The dotted keys in which two recipes differ, but for those on which no result depends."""
     keys = []
     for key in sorted(found.keys() | wanted.keys()):
         a, b = found.get(key), wanted.get(key)

@@ -41,6 +41,16 @@ def test_a_folder_with_finished_stages_belongs_to_its_recipe(recipe):
     open_run_folder(recipe("fret.rows=3", "seed=1"), redo=True)
 
 
+def test_how_a_model_is_reached_and_what_it_may_cost_can_change_and_workers_read_the_change(recipe, tmp_path):
+    write_record(open_run_folder(recipe("llm.backend=tgi", "llm.url=http://a:1"), redo=False), "corpus", "key", 1.0, {})
+    changed = recipe("llm.backend=tgi", "llm.url=http://b:2", "llm.give_up=9", "budget.max_requests=5")
+    file = tmp_path / "run" / "recipe.yaml"
+    file.write_text(file.read_text().replace("6.", "5.9."))
+    open_run_folder(changed, redo=False)
+    assert load_run_recipe(tmp_path / "run") == changed
+    assert "5.9." in file.read_text()
+
+
 def test_a_folder_in_which_nothing_was_finished_can_be_taken_over(recipe, tmp_path):
     open_run_folder(recipe("corpus.path=typo"), redo=False)
     open_run_folder(recipe(), redo=False)

@@ -29,7 +29,7 @@ class StepPlan:
     """One of the three prompts: what is asked, and the prompt tokens that a prefix cache can serve.
 
     Attributes:
-        name: Prompt and what it is for.
+        name: The prompt.
         usage: Requests and tokens.
         shared: Prompt tokens of the few-shot head, which all requests of the step begin with.
     """
@@ -127,12 +127,10 @@ def plan_fret(
     relevance = [mean([prompts.relevance(c) + label for c in candidates]) for label in labels]
     writing = round((len(seeds) + held_out) * written.requests)
     asking = mean([prompts.generation(g) for g in generation])
-    steps = [_step("P_QG: write task and query", writing, asking, count(prompts.heads["p_qg"]), written.tokens)]
+    steps = [_step("P_QG", writing, asking, count(prompts.heads["p_qg"]), written.tokens)]
     if not recipe.one_pass:
-        steps.append(_step("P_QL: query likelihood", queries * n, likelihood, count(prompts.heads["p_ql"])))
-    steps.append(
-        _step("P_RC: relevance labels", queries * n * len(labels), fmean(relevance), count(prompts.heads["p_rc"]))
-    )
+        steps.append(_step("P_QL", queries * n, likelihood, count(prompts.heads["p_ql"])))
+    steps.append(_step("P_RC", queries * n * len(labels), fmean(relevance), count(prompts.heads["p_rc"])))
     scored = mean([f" {q}" for q in written.queries]) + sum(count(label) for label in labels)
     answers = sum(step.usage.requests for step in steps) * ANSWER_BYTES + queries * n * scored * SCORE_BYTES
     return FRetPlan(len(seeds), tuple(steps), round(answers + queries * n * LABEL_BYTES))
