@@ -140,8 +140,8 @@ def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
     shared = sum(step.shared for step in found.steps)
     for name, usage, head in [*((s.name, s.usage, s.shared) for s in found.steps), ("all", total, shared)]:
         cost = [f"{budget.cost(usage):,.2f}"] if priced else []
-        tokens = (usage.prompt_tokens, head, usage.completion_tokens)
-        table.add_row(name, f"{usage.requests:,}", *(f"{n / MILLION:,.2f}" for n in tokens), *cost, end_section=name == found.steps[-1].name)
+        tokens = [f"{n / MILLION:,.2f}" for n in (usage.prompt_tokens, head, usage.completion_tokens)]
+        table.add_row(name, f"{usage.requests:,}", *tokens, *cost, end_section=name == found.steps[-1].name)
     return table
 
 

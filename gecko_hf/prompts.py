@@ -82,6 +82,11 @@ def format_document(text: str, title: str = "") -> str:
     return document_prefix(title) + text
 
 
+def title_and_text(title: str, text: str) -> str:
+    """A document as one string, as mteb hands it to a model."""
+    return f"{title} {text}".strip() if title else text.strip()
+
+
 def model_prompts() -> dict[str, str]:
     """The `prompts` of a saved model: prompt name -> literal prefix.
 

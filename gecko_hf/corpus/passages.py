@@ -12,6 +12,7 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 
 from gecko_hf.errors import CorpusError
+from gecko_hf.prompts import title_and_text
 
 SHINGLE_WORDS = 5
 
@@ -27,7 +28,7 @@ class Passage:
 
 def plain_text(passage: Passage) -> str:
     """A passage as mteb hands it to a model: title and text in one string."""
-    return f"{passage.title} {passage.text}".strip() if passage.title else passage.text.strip()
+    return title_and_text(passage.title, passage.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ def prefinetune_stage(run: Run) -> Counts:
     if recipe.mixture:
         rows = training_sets(run, "prefinetune")
     else:
-        rows = lead_body_pairs(run.passages, run.held_out, recipe.rows, run.recipe.seed, recipe.max_lead_words)
+        rows = lead_body_pairs(
+            run.passages, run.held_out, recipe.rows, run.recipe.seed, recipe.max_lead_words, recipe.title_in_text
+        )
     if recipe.mixture or recipe.rows:
         _train(run, model, rows, "prefinetune")
     _save(run, model, run.paths.prefinetuned)
@@ -51,7 +53,8 @@ def finetune_stage(run: Run) -> Counts:
     if recipe.mixture:
         rows = training_sets(run, "finetune")
     else:
-        rows = fret_rows(read_rows(run.paths.fret)[: recipe.rows], recipe.cut_source, run.recipe.seed)
+        found = read_rows(run.paths.fret)[: recipe.rows]
+        rows = fret_rows(found, recipe.cut_source, run.recipe.seed, recipe.title_in_text)
     _train(run, model, rows, "finetune")
     if recipe.merge_prefinetuned:
         merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)
@@ -76,7 +79,11 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     with PartialState().main_process_first():
         for name, entry in mixture.items():
             with run.view.task(f"reading {name}") as report:
-                sets.append(build_set(name, entry, run.paths.root / "mixture", run.recipe.seed, default=own))
+                sets.append(
+                    build_set(
+                        name, entry, run.paths.root / "mixture", run.recipe.seed, recipe.title_in_text, default=own
+                    )
+                )
                 report(len(sets[-1].rows), len(sets[-1].rows))
     if is_main():
         write_json(

@@ -10,7 +10,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ import datasets
 from huggingface_hub import HfApi
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.prompts import format_document, format_query
+from gecko_hf.prompts import format_query
 from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.training.converters import KINDS, Example, Text
+from gecko_hf.training.mixture import document_writer
 from gecko_hf.training.mixture_recipe import DataRecipe
 
 FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
@@ -46,7 +47,14 @@ class TrainingSet:
     recipe: DataRecipe
 
 
-def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: str | None = None) -> TrainingSet:
+def build_set(
+    name: str,
+    recipe: DataRecipe,
+    folder: Path,
+    seed: int,
+    title_in_text: float = 0.0,
+    default: str | None = None,
+) -> TrainingSet:
     """Read a data set and write its training rows.
 
     Args:
@@ -54,6 +62,7 @@ def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: s
         recipe: Its block.
         folder: Where the rows are kept.
         seed: Seeds what the converters draw, and which rows are taken where there is a cap.
+        title_in_text: See `mixture.document_writer`.
         default: Where FRet lies if the block names no source.
 
     Raises:
@@ -63,12 +72,19 @@ def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: s
     if source is None:
         raise RecipeError(f"{name} is the FRet of this run, and there is none. Name a source.")
     recipe = pinned(recipe, source, name)
-    key = hash_of([asdict(recipe), source, _state(source), seed])
+    key = hash_of([asdict(recipe), source, _state(source), seed, title_in_text])
     place = folder / f"{name}-{key[:12]}"
     try:
         rows = datasets.Dataset.from_generator(
             write_rows,
-            gen_kwargs={"recipe": recipe, "source": source, "name": name, "seed": seed, "place": place},
+            gen_kwargs={
+                "recipe": recipe,
+                "source": source,
+                "name": name,
+                "seed": seed,
+                "title_in_text": title_in_text,
+                "place": place,
+            },
             features=_features(recipe),
             cache_dir=str(place),
             fingerprint=key,
@@ -79,7 +95,9 @@ def build_set(name: str, recipe: DataRecipe, folder: Path, seed: int, default: s
     return TrainingSet(name, rows, aside, recipe)
 
 
-def write_rows(recipe: DataRecipe, source: str, name: str, seed: int, place: Path) -> Iterator[dict[str, Any]]:
+def write_rows(
+    recipe: DataRecipe, source: str, name: str, seed: int, title_in_text: float, place: Path
+) -> Iterator[dict[str, Any]]:
     """The training rows of a source; counts in a file what is set aside.
 
     Raises:
@@ -87,10 +105,11 @@ def write_rows(recipe: DataRecipe, source: str, name: str, seed: int, place: Pat
     """
     aside: Counter[str] = Counter()
     written = 0
+    document = document_writer(title_in_text, seed)
     for example in convert(read_source(recipe, source, name), recipe, seed):
         if isinstance(example, str):
             aside[example] += 1
-        elif len(row := training_row(example, recipe)) < len(_features(recipe)):
+        elif len(row := training_row(example, recipe, document)) < len(_features(recipe)):
             aside["fewer hard negatives or scores than asked for"] += 1
         else:
             written += 1
@@ -110,14 +129,14 @@ def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[E
     return KINDS[recipe.kind].convert(rows, random.Random(seed))  # not security: seeded sampling
 
 
-def training_row(example: Example, recipe: DataRecipe) -> dict[str, Any]:
-    """An example as the model reads it."""
+def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, str], str]) -> dict[str, Any]:
+    """An example as the model reads it; `document` writes (text, title)."""
     kind = KINDS[recipe.kind]
     task = recipe.task or example.task or kind.task
     symmetric = kind.symmetric if recipe.symmetric is None else recipe.symmetric
 
     def write(text: Text) -> str:
-        return format_query(task, text.text) if symmetric else format_document(text.text, text.title)
+        return format_query(task, text.text) if symmetric else document(text.text, text.title)
 
     positive = write(example.positive)
     # A negative that is the positive would teach the opposite of what the row says.

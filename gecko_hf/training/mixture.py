@@ -7,20 +7,49 @@ negative. Nothing else may stand in a training set: sentence-transformers would 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.prompts import SEARCH_RESULT, format_document, format_query
+from gecko_hf.prompts import SEARCH_RESULT, format_document, format_query, title_and_text
 from gecko_hf.text import lead, sentences, without, words
 
 MIN_BODY_WORDS = 5
 
 
+def document_writer(title_in_text: float, seed: int) -> Callable[[str, str], str]:
+    """Writes (text, title) as the model reads it, with the title in its place or, for a share, in the text.
+
+    mteb, and everybody who has one string, hands title and text over together, behind `title: none`. An encoder that was
+    trained on titles in their place alone reads its yardstick in a form that it has not seen.
+
+    Args:
+        title_in_text: That share of the documents with a title.
+        seed: Seeds the choice, which is one for all documents of a title: a document that stands in two rows is the same
+            text in both, so that a batch does not take it for two.
+    """
+
+    def write(text: str, title: str = "") -> str:
+        drawn = zlib.crc32(f"{seed} {title}".encode()) / 2**32
+        return (
+            format_document(title_and_text(title, text))
+            if title and drawn < title_in_text
+            else format_document(text, title)
+        )
+
+    return write
+
+
 def lead_body_pairs(
-    passages: Sequence[Passage], exclude: set[str], count: int, seed: int, max_lead_words: int = 64
+    passages: Sequence[Passage],
+    exclude: set[str],
+    count: int,
+    seed: int,
+    max_lead_words: int = 64,
+    title_in_text: float = 0.0,
 ) -> datasets.Dataset:
     """Pre-finetuning pairs: what a passage begins by saying, and the rest of it (the paper's title-body pairs, section 3.1).
 
@@ -31,7 +60,9 @@ def lead_body_pairs(
         seed: Seeds the draw.
         max_lead_words: Passages that open with a longer sentence give no pair (ours: queries are short, and one long
             opening pads a whole batch of them).
+        title_in_text: See `document_writer`.
     """
+    write = document_writer(title_in_text, seed)
     order = list(range(len(passages)))
     random.Random(seed).shuffle(order)  # not security: seeded sampling
     pairs = []
@@ -41,13 +72,15 @@ def lead_body_pairs(
         body = without(passage.text, opening) if opening else ""
         fits = len(opening.split()) <= max_lead_words and len(body.split()) >= MIN_BODY_WORDS
         if passage.id not in exclude and fits:
-            pairs.append((format_query(SEARCH_RESULT, opening), format_document(body, passage.title)))
+            pairs.append((format_query(SEARCH_RESULT, opening), write(body, passage.title)))
         if len(pairs) == count:
             break
     return datasets.Dataset.from_dict({"anchor": [a for a, _ in pairs], "positive": [p for _, p in pairs]})
 
 
-def fret_rows(rows: Sequence[Mapping[str, Any]], cut_source: float, seed: int) -> datasets.Dataset:
+def fret_rows(
+    rows: Sequence[Mapping[str, Any]], cut_source: float, seed: int, title_in_text: float = 0.0
+) -> datasets.Dataset:
     """FRet rows as training columns.
 
     A query that was taken word for word from a sentence of its positive teaches only that equal words match. From a share
@@ -57,7 +90,9 @@ def fret_rows(rows: Sequence[Mapping[str, Any]], cut_source: float, seed: int) -
         rows: The `default` config of FRet.
         cut_source: The share of extractive queries whose sentence leaves the positive.
         seed: Seeds the choice of that share.
+        title_in_text: See `document_writer`.
     """
+    write = document_writer(title_in_text, seed)
     draw = random.Random(seed)  # not security: seeded sampling
     columns: dict[str, list[str]] = {"anchor": [], "positive": []}
     if any(row["negative"] is not None for row in rows):
@@ -67,9 +102,9 @@ def fret_rows(rows: Sequence[Mapping[str, Any]], cut_source: float, seed: int) -
         if draw.random() < cut_source:
             positive = _without_source(row["query"], positive)
         columns["anchor"].append(format_query(row["task"], row["query"]))
-        columns["positive"].append(format_document(positive, row["positive_title"] or ""))
+        columns["positive"].append(write(positive, row["positive_title"] or ""))
         if "negative" in columns:
-            columns["negative"].append(format_document(row["negative"], row["negative_title"] or ""))
+            columns["negative"].append(write(row["negative"], row["negative_title"] or ""))
     return datasets.Dataset.from_dict(columns)
 
 

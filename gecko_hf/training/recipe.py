@@ -17,6 +17,7 @@ class StageRecipe:
 
     Attributes:
         rows: How many rows of the run's own text are drawn; of no effect with a mixture.
+        title_in_text: Share of the titled documents that are written as one string, as mteb hands them over.
         mixture: Name -> data set. Without one the stage trains on the run's own text.
         epochs: Readings of the rows.
         steps: Steps in all, in the place of epochs.
@@ -40,6 +41,7 @@ class StageRecipe:
     """
 
     rows: int = number(6000, low=0)
+    title_in_text: float = number(0.0, low=0.0, high=1.0)
     mixture: dict[str, DataRecipe] = field(default_factory=dict)
     epochs: int = number(1, low=1)
     steps: int | None = None

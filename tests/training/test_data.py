@@ -44,6 +44,16 @@ def test_rows_have_exactly_the_training_columns_in_the_format_of_the_prompts(sou
     assert made.set_aside == {}
 
 
+def test_a_share_of_the_titles_can_stand_in_the_text(source, tmp_path):
+    titled = [{"query": f"q{i}", "positive": "a", "title": f"T{i}"} for i in range(100)]
+    found = build(DataRecipe("pairs", source(titled)), tmp_path, title_in_text=0.5).rows["positive"][:]
+    joined = [text == f"title: none | text: T{i} a" for i, text in enumerate(found)]
+    assert 30 < sum(joined) < 70
+    assert [t for t, j in zip(found, joined, strict=True) if not j] == [
+        f"title: T{i} | text: a" for i, j in enumerate(joined) if not j
+    ]
+
+
 def test_a_symmetric_set_reads_both_sides_as_queries(source, tmp_path):
     rows = [{"premise": "p", "hypothesis": "yes", "label": 0}, {"premise": "p", "hypothesis": "no", "label": 2}]
     made = build(DataRecipe("nli", source(rows)), tmp_path)

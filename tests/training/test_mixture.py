@@ -20,6 +20,23 @@ def test_a_pair_is_the_opening_sentence_and_the_rest_under_its_title():
     }
 
 
+def test_a_share_of_the_titles_stands_in_the_text_as_mteb_reads_it():
+    passages = [Passage(str(i), f"Bees {i}", LONG) for i in range(300)]
+    pairs = lead_body_pairs(passages, set(), 300, seed=0, title_in_text=0.5)["positive"]
+    joined = [p for p in pairs if p.startswith("title: none | text: Bees ")]
+    assert 120 < len(joined) < 180
+    assert all(p.startswith("title: Bees ") for p in pairs if p not in joined)
+    (one,) = fret_rows([row()], 0.0, 0, title_in_text=1.0)
+    assert one["positive"] == f"title: none | text: Bees {LONG}"
+    assert one["negative"] == "title: none | text: Ships have masts."
+
+
+def test_a_document_has_one_form_in_all_rows():
+    rows = [row(query=f"wax {i}") for i in range(50)] + [row(negative_title="Bees", negative=LONG) for _ in range(50)]
+    found = fret_rows(rows, 0.0, 3, title_in_text=0.5)
+    assert len({*found["positive"], *found["negative"][50:]}) == 1
+
+
 def test_held_out_passages_and_those_without_a_body_give_no_pair():
     passages = [Passage("a", "", LONG), Passage("b", "", "Only one sentence stands here."), Passage("c", "", "x = 1")]
     assert len(lead_body_pairs(passages, {"a"}, 10, seed=0)) == 0
