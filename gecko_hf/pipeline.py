@@ -107,13 +107,14 @@ def plan(recipe: Recipe, paths: Paths, inputs: dict[str, Any]) -> list[Step]:
     return steps
 
 
-def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
+def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = STAGES[-1].name) -> Path:
     """Run a recipe; stages that are done are skipped.
 
     Args:
         recipe: What to run.
         console: Where to show plan and progress.
         redo: Whether the run folder may hold an older version of the recipe.
+        until: The stage to run, with those that it depends on; `gecko-hf run` does them all.
 
     Returns:
         The run folder.
@@ -130,9 +131,11 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
     inputs = input_state(recipe.corpus)
     paths = open_run_folder(recipe, redo=redo)
     job = Run(recipe, paths, View(console))
-    steps = plan(recipe, paths, inputs)
+    wanted = _leading_to(until)
+    steps = [step for step in plan(recipe, paths, inputs) if step.stage.name in wanted]
     if all(step.record for step in steps):
-        console.print(f"Nothing to do: every stage of {paths.root} is done.")
+        what = "every stage" if len(steps) == len(STAGES) else " and ".join(wanted)
+        console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True)
         return paths.root
     try:
         if not steps[0].record:  # quick, and the plan needs its counts
@@ -152,6 +155,15 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False) -> Path:
             f"{paths.root} cannot be written any more: {error.strerror}. Make room; the same command goes on from here."
         ) from error
     return paths.root
+
+
+def _leading_to(name: str) -> list[str]:
+    """A stage and those whose results it needs, in their order."""
+    needed = {name}
+    for stage in reversed(STAGES):
+        if stage.name in needed:
+            needed |= {*stage.depends}
+    return [stage.name for stage in STAGES if stage.name in needed]
 
 
 def ensure_corpus(recipe: Recipe, paths: Paths, inputs: dict[str, Any], console: Console) -> Run:

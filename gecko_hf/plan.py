@@ -132,7 +132,7 @@ def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
     """The plan as a table: a row a prompt and one for all; tokens in millions, a price where the budget has prices."""
     table = Table(title=f"FRet of {found.seeds:,} seeds", title_justify="left")
     priced = bool(budget.prompt_price or budget.completion_price)
-    columns = ["requests", "M tokens in", "shared head", "M out", *(["cost"] if priced else [])]
+    columns = ["requests", "M tokens in", "cacheable", "M out", *(["cost"] if priced else [])]
     table.add_column("prompt")
     for column in columns:
         table.add_column(column, justify="right")

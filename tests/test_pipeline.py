@@ -54,17 +54,15 @@ def finished(recipe_file, tmp_path_factory):
     return folder, run(recipe_file, folder)
 
 
-def results(folder: Path) -> tuple[bytes, bytes, bytes]:
+def results(folder: Path, *parts: str) -> dict[str, bytes]:
     """FRet's rows, its labels and the scores, byte by byte."""
     paths = Paths(folder)
-    return tuple(
-        f.read_bytes()
-        for f in (
-            paths.fret / "default" / "train.parquet",
-            paths.fret / "labels" / "train.parquet",
-            paths.logs / "scores.json",
-        )
-    )
+    files = {
+        "default": paths.fret / "default" / "train.parquet",
+        "labels": paths.fret / "labels" / "train.parquet",
+        "scores": paths.logs / "scores.json",
+    }
+    return {name: files[name].read_bytes() for name in parts or files}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -183,3 +181,32 @@ def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file,
     monkeypatch.undo()
     run(recipe_file, tmp_path / "r")
     assert results(tmp_path / "r") == results(finished[0])
+
+
+class TestFRetAlone:
+    """`gecko-hf fret build`: the data set and its card, without a model."""
+
+    @pytest.fixture(scope="class")
+    def built(self, recipe_file, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("fret") / "alone"
+        return folder, self.build(recipe_file, folder)
+
+    @staticmethod
+    def build(recipe_file, folder) -> str:
+        command = [sys.executable, "-m", "gecko_hf", "fret", "build", str(recipe_file), f"output={folder}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def test_it_has_the_rows_of_a_whole_run_and_trains_nothing(self, built, finished):
+        folder, seen = built
+        assert results(folder, "default", "labels") == results(finished[0], "default", "labels")
+        assert not Paths(folder).prefinetuned.exists()
+        assert not Paths(folder).model.exists()
+        assert f'load_dataset("{folder}/fret")' in seen.replace("\n", "")
+
+    def test_its_card_is_valid_and_a_second_call_does_nothing(self, built, recipe_file):
+        folder, _ = built
+        card = folder / "fret" / "README.md"
+        assert "40 rows of task, query, positive and hard negative" in card.read_text(encoding="utf-8")
+        before = {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file()}
+        assert "Nothing to do: corpus and fret" in self.build(recipe_file, folder)
+        assert {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file()} == before

@@ -14,10 +14,12 @@ from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import BudgetError, RecipeError
 from gecko_hf.llm.answers import Answers
+from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.plan import plan_run
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
-from gecko_hf.run_folder import open_run_folder
+from gecko_hf.run_folder import Paths, open_run_folder
+from gecko_hf.stages.report import fret_report
 from gecko_hf.stages.run import Run
 
 sys.path.append(str(Path(__file__).parent / "llm"))
@@ -25,7 +27,8 @@ from causal import write_prompts
 from servers import TestServer
 
 HELD_OUT = 7  # of the 64 passages of the library; their queries are written and not judged
-DOMAIN = Path(__file__).parents[1] / "recipes" / "domain"
+RECIPES = Path(__file__).parents[1] / "recipes"
+DOMAIN = RECIPES / "domain"
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +124,22 @@ def test_a_build_stops_at_its_limit_and_goes_on_from_there_when_it_is_raised(rec
     whole = build(recipe)
     assert whole.spent().requests == len(whole) == HELD_OUT + 12 * (1 + 3 * 4)
     whole.close()
+
+
+@pytest.mark.parametrize("name", ["fret", "multilingual"])
+def test_the_recipes_for_servers_run_when_url_and_corpus_are_given(name, library_folder, tiny_model_path, tmp_path):
+    with TestServer("vllm", longest=20_000) as vllm:
+        small = [f"encoder.base={tiny_model_path}", "encoder.dims=[8]", "fret.rows=3", "fret.candidates=2"]
+        other = [
+            "llm.tokenizer=null",
+            "fret.task_distribution=table",
+        ]  # no Hub here, and a model that cannot name tasks
+        given = [f"corpus.path={library_folder}", f"llm.url={vllm.url}", f"output={tmp_path / 'run'}", *small, *other]
+        recipe = load_recipe(RECIPES / name, given)
+        planned = plan_run(recipe, Console(quiet=True))
+        folder = pipeline.run(recipe, Console(quiet=True), until="fret")
+        fret_report(recipe, Paths(folder))
+    assert planned.total.requests == 3 * (1 + 2 * 4) + round(0.01 * 64)
+    card = (folder / "fret" / "README.md").read_text(encoding="utf-8")
+    assert f"by `{recipe.llm.model}`" in card
+    assert load_prompts(recipe.llm.prompts).heads["p_qg"] in card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe file, or a folder with a recipe.yaml.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Use a run folder whose recipe differs; what differs runs again.")]
 console = Console()
 errors = Console(stderr=True)
 

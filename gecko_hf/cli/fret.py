@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries
 
 fret = typer.Typer(
-    name="fret", help="FRet alone: what it will cost, other labels without an LLM call.", no_args_is_help=True
+    name="fret",
+    help="FRet alone: what it will cost, building it, other labels without an LLM call.",
+    no_args_is_help=True,
 )
 app.add_typer(fret)
 
 
 @fret.command()
 def plan(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a folder with a recipe.yaml.")],
+    recipe: RecipeArgument,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Values to change: corpus.path=docs/ budget.prompt_price=0.1")
     ] = None,
@@ -28,7 +30,7 @@ def plan(
         int | None,
         typer.Option(min=1, help="Plan for this many seeds of the same kind of text, whatever the corpus holds."),
     ] = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Use a run folder whose recipe differs.")] = False,
+    redo: Redo = False,
 ) -> None:
     """Requests, tokens, money, hours and disk of a recipe's FRet, before it is built."""
     from gecko_hf.recipe import load_recipe
@@ -38,6 +40,30 @@ def plan(
     from gecko_hf.plan import plan_run
 
     plan_run(settings, console, pilot=pilot, rows=rows, redo=redo)
+
+
+@fret.command()
+def build(
+    recipe: RecipeArgument,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Values to change: corpus.path=docs/ llm.url=http://a:8000")
+    ] = None,
+    redo: Redo = False,
+) -> None:
+    """Build a recipe's FRet and its card, and train nothing. What is done is skipped; gecko-hf run goes on from here."""
+    from gecko_hf.recipe import load_recipe
+
+    settings = load_recipe(recipe, overrides or [])
+    quiet_libraries()
+    from gecko_hf import pipeline
+    from gecko_hf.run_folder import Paths
+    from gecko_hf.stages.report import fret_report
+
+    paths = Paths(pipeline.run(settings, console, redo=redo, until="fret"))
+    if not (paths.fret / "README.md").exists():  # a FRet that was just built has none yet
+        fret_report(settings, paths)
+    console.print(f"Card     {paths.fret / 'README.md'}", highlight=False, soft_wrap=True)
+    console.print(f'FRet     load_dataset("{paths.fret}")', highlight=False, soft_wrap=True)
 
 
 @fret.command()

@@ -42,9 +42,9 @@ def fret(
 ) -> None:
     """Push the FRet data set: three configs, card, provenance. What is there already is not sent again."""
     api, target = _open("dataset", repo, private, tag, force)
-    from gecko_hf.hub.push import open_finished, push_fret
+    from gecko_hf.hub.push import open_fret, push_fret
 
-    pushed = push_fret(open_finished(run), api, target, _say, licence)
+    pushed = push_fret(open_fret(run), api, target, _say, licence)
     _say(f'load_dataset("{pushed.id}", revision="{tag or pushed.commit}")')
 
 

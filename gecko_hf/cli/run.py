@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries
 
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, or a folder with a recipe.yaml.")],
+    recipe: RecipeArgument,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Values to change: corpus.path=docs/ output=runs/mine seed=1")
     ] = None,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Use a run folder whose recipe differs; what differs runs again.")
-    ] = False,
+    redo: Redo = False,
 ) -> None:
     """Run a recipe from text to report. What is done is skipped, so the same command goes on after a stop."""
     from gecko_hf.recipe import load_recipe

@@ -9,11 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries
 
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe file, or a folder with a recipe.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Values to change: finetune.batch_size=256")]
-Redo = Annotated[bool, typer.Option("--redo", help="Use a run folder whose recipe differs.")]
 
 
 @app.command()

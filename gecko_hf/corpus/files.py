@@ -90,6 +90,11 @@ def local_path(recipe: CorpusRecipe) -> Path | None:
         raise CorpusError(
             f"There is no file or folder {recipe.path!r}. Give one that exists, or a Hub data set id such as org/name."
         ) from error
+    given = [f"corpus.{key}" for key in ("config", "rows") if getattr(recipe, key) is not None]
+    if given:
+        raise CorpusError(
+            f"{recipe.path} is on this machine, and {' and '.join(given)} is for a data set on the Hub. Leave it out."
+        )
     return path
 
 
@@ -253,19 +258,30 @@ def hub_items(recipe: CorpusRecipe, report: Report) -> Iterator[Item]:
         with contextlib.suppress(errors.OfflineModeIsEnabled):  # what was loaded before is in the cache
             # Asked first: it answers at once whether there is such a data set, load_dataset retries for half a minute.
             HfApi().dataset_info(name, revision=recipe.revision, timeout=HUB_SECONDS)
-        dataset = datasets.load_dataset(name, split=recipe.split, revision=recipe.revision)
+        dataset = _open(name, recipe)
     except (_HTTP_ERROR, OSError, ValueError, RuntimeError, DatasetsError) as error:
         raise CorpusError(
-            f"There is no file or folder {name!r}, and no split {recipe.split!r} of a Hub data set of that name came: "
+            f"There is no file or folder {name!r}, and no split {recipe.split!r} "
+            f"{f'of config {recipe.config!r} ' if recipe.config else ''}of a Hub data set of that name came: "
             f"{' '.join(str(error).split())} ({type(error).__name__}). Give a path that exists or a data set that you can "
             "reach; with HF_HUB_OFFLINE=1 one that was loaded before is used."
         ) from error
-    columns = require_text_column(dataset.column_names, name, recipe)
+    columns = require_text_column(dataset.column_names or list(next(iter(dataset), {})), name, recipe)
+    total = recipe.rows if isinstance(dataset, datasets.IterableDataset) else len(dataset)
+    number = 0
     for number, row in enumerate(dataset.select_columns(columns), 1):
         yield from split_row(row, f"{name}:{number}", f"{name}#{number}", recipe)
         if number % _BATCH == 0:
-            report(number, len(dataset))
-    report(len(dataset), len(dataset))
+            report(number, total)
+    report(number, total)
+
+
+def _open(name: str, recipe: CorpusRecipe) -> datasets.Dataset | datasets.IterableDataset:
+    """The data set, whole; with `rows`, a stream of so many, of which no more is downloaded than is read."""
+    how = {"name": recipe.config, "split": recipe.split, "revision": recipe.revision}
+    if recipe.rows is None:
+        return datasets.load_dataset(name, **how)
+    return datasets.load_dataset(name, **how, streaming=True).take(recipe.rows)
 
 
 def require_text_column(columns: Sequence[str], where: str, recipe: CorpusRecipe) -> list[str]:

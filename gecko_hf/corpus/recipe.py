@@ -15,7 +15,9 @@ class CorpusRecipe:
     source: Literal["files", "docstrings"] = "files"
     path: str | None = None  # file, folder, or Hub data set id (source: files)
     revision: str | None = None  # of the Hub data set
+    config: str | None = None  # of the Hub data set
     split: str = "train"  # of the Hub data set
+    rows: int | None = number(None, low=1)  # of the Hub data set: read only so many, from its start, without the rest
     packages: list[str] = field(default_factory=list)  # source: docstrings
     id_column: str = "id"
     title_column: str = "title"

@@ -31,7 +31,8 @@ class StepPlan:
     Attributes:
         name: The prompt.
         usage: Requests and tokens.
-        shared: Prompt tokens of the few-shot head, which all requests of the step begin with.
+        shared: Prompt tokens that a server's prefix cache can serve: the few-shot head, which all requests of the step begin
+            with, and for all labels but the first what the first one's prompt has in common with theirs.
     """
 
     name: str
@@ -130,7 +131,11 @@ def plan_fret(
     steps = [_step("P_QG", writing, asking, count(prompts.heads["p_qg"]), written.tokens)]
     if not recipe.one_pass:
         steps.append(_step("P_QL", queries * n, likelihood, count(prompts.heads["p_ql"])))
-    steps.append(_step("P_RC", queries * n * len(labels), fmean(relevance), count(prompts.heads["p_rc"])))
+    before = mean([prompts.relevance(c) for c in candidates])
+    head = count(prompts.heads["p_rc"])
+    steps.append(
+        _step("P_RC", queries * n * len(labels), fmean(relevance), head + (before - head) * (1 - 1 / len(labels)))
+    )
     scored = mean([f" {q}" for q in written.queries]) + sum(count(label) for label in labels)
     answers = sum(step.usage.requests for step in steps) * ANSWER_BYTES + queries * n * scored * SCORE_BYTES
     return FRetPlan(len(seeds), tuple(steps), round(answers + queries * n * LABEL_BYTES))
@@ -144,5 +149,6 @@ def _mean_of(count: Callable[[str], int]) -> Callable[[Sequence[str]], float]:
     return lambda texts: fmean(count(text) for text in texts)
 
 
-def _step(name: str, requests: int, tokens: float, head: int, completion: float = 0.0) -> StepPlan:
-    return StepPlan(name, Usage(requests, 0, round(requests * tokens), round(requests * completion)), requests * head)
+def _step(name: str, requests: int, tokens: float, shared: float, completion: float = 0.0) -> StepPlan:
+    usage = Usage(requests, 0, round(requests * tokens), round(requests * completion))
+    return StepPlan(name, usage, round(requests * shared))

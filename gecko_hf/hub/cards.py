@@ -29,6 +29,11 @@ def write_cards(summary: Summary, paths: Paths) -> None:
     """Write `README.md` into the model and the FRet folder of a run; they name those folders as what to load."""
     model = model_card(summary, paths, str(paths.model), None)
     (paths.model / "README.md").write_text(model, encoding="utf-8")
+    write_fret_card(summary, paths)
+
+
+def write_fret_card(summary: Summary, paths: Paths) -> None:
+    """Write `README.md` into the FRet folder of a run."""
     (paths.fret / "README.md").write_text(fret_card(summary, paths, str(paths.fret)), encoding="utf-8")
 
 

@@ -45,9 +45,21 @@ def open_finished(folder: Path) -> FinishedRun:
     Raises:
         HubError: If it is none.
     """
+    run = open_fret(folder)
+    if not (run.paths.report / "report.html").exists() or not run.paths.model.is_dir():
+        raise HubError(f"{folder} is no finished run: it has no report. Finish it first: gecko-hf run {folder}")
+    return run
+
+
+def open_fret(folder: Path) -> FinishedRun:
+    """A run folder whose FRet has a card, from a whole run or from `gecko-hf fret build`.
+
+    Raises:
+        HubError: If it is none.
+    """
     paths = Paths(folder)
     file = paths.report / "summary.json"
-    if not file.exists() or not paths.model.is_dir() or not paths.fret.is_dir():
+    if not file.exists() or not paths.fret.is_dir():
         raise HubError(f"{folder} is no finished run: it has no report. Finish it first: gecko-hf run {folder}")
     return FinishedRun(paths, json.loads(file.read_text(encoding="utf-8")))
 
@@ -69,7 +81,6 @@ def push_fret(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: s
         files: dict[str, Content] = {}
         for config in CONFIGS:
             files |= shards(config, run.paths.fret, Path(work))
-        files["scores.svg"] = run.paths.report / "scores.svg"
         files[PROVENANCE] = fret_provenance(run.summary, run.paths, files)
         files["README.md"] = fret_card(run.summary, run.paths, target.id, licence).encode()
         return publish(run, "fret", Publisher(api, target, files), content_hash(run.paths.fret, "*.parquet"), say)

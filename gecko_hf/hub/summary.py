@@ -33,7 +33,7 @@ SYNTHETIC_NOTE = (
 def summarise(
     recipe: Recipe, paths: Paths, labels: Sequence[dict[str, Any]], yardstick: tuple[str, str]
 ) -> dict[str, Any]:
-    """Gather the summary of a run whose other stages are done.
+    """Gather the summary of a run: of a whole one, or of a FRet that was built alone and has no scores.
 
     Args:
         recipe: What ran.
@@ -41,13 +41,14 @@ def summarise(
         labels: FRet's `labels` config.
         yardstick: Its name and description.
     """
-    records = {name: read_record(paths, name) or {} for name in STAGE_NAMES}
+    records = {name: record for name in STAGE_NAMES if (record := read_record(paths, name))}
     environment = yaml.safe_load((paths.root / RECIPE_FILE).read_text(encoding="utf-8"))["environment"]
     queries = read_queries(paths.yardstick)
     human = recipe.evaluation.yardstick == "see_also"
     relabelled = sum(row["positive_id"] != row["seed_id"] for row in labels)
     corpus = records["corpus"]["counts"]
-    scores = json.loads((paths.logs / "scores.json").read_text(encoding="utf-8"))
+    scored = paths.logs / "scores.json"
+    scores = json.loads(scored.read_text(encoding="utf-8")) if "evaluate" in records else []
     return {
         "name": recipe.name,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -21,6 +21,7 @@ from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt
 
 NAMES = ("p_qg", "p_ql", "p_rc")
+OWN_SETS = ("multilingual",)  # of the package, beside the one for any text
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,13 @@ def one_line(text: str) -> str:
 
 @lru_cache(maxsize=8)
 def load_prompts(folder: str | None = None) -> FewShotPrompts:
-    """Read the three prompts from a folder, or those of the package.
+    """Read the three prompts from a folder, or those of the package, which has a second set named `multilingual`.
 
     Raises:
         LLMError: If a file is missing or lacks a field; it is named.
     """
-    root = Path(folder) if folder else resources.files("gecko_hf.llm") / "prompts"
+    own = resources.files("gecko_hf.llm") / "prompts"
+    root = own / folder if folder in OWN_SETS else Path(folder) if folder else own
     heads, hashes, tasks = {}, {}, {}
     written: list[tuple[str, str]] = []
     for name in NAMES:

@@ -43,7 +43,7 @@ class LLMRecipe:
     # every language model
     model: str | None = option(None, *MODELS)  # local: a folder or a Hub id; endpoints: what the server calls it
     revision: str | None = option(None, *MODELS)
-    prompts: str | None = option(None, *MODELS)  # a folder with p_qg.yaml, p_ql.yaml, p_rc.yaml; else the package's
+    prompts: str | None = option(None, *MODELS)  # a folder with p_qg.yaml, p_ql.yaml, p_rc.yaml, or `multilingual`
     temperature: float = option(0.7, *MODELS, low=0.0, high=2.0)  # ours: of queries; scores are never warped
     top_p: float = option(1.0, *MODELS, low=0.01, high=1.0)
     max_tokens: int = option(96, *MODELS, low=8)  # ours: longest task and query; a longer reply is set aside

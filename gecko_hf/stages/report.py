@@ -1,8 +1,9 @@
-"""Everything on disk to the summary, the report page and the cards."""
+"""Everything on disk to the summary, the report page and the cards; or what there is of a FRet alone to its card."""
 
 from __future__ import annotations
 
-from gecko_hf.run_folder import write_json
+from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import Paths, write_json
 from gecko_hf.stages.evaluate import yardstick_name
 from gecko_hf.stages.run import Counts, Run
 
@@ -23,3 +24,14 @@ def report_stage(run: Run) -> Counts:
     write_report(summary, loss_curves(run.paths), rows, passages, run.paths.report)
     write_cards(summary, run.paths)
     return {"rows": len(rows)}
+
+
+def fret_report(recipe: Recipe, paths: Paths) -> None:
+    """Write the summary and the card of a FRet that was built alone; a whole run writes over both."""
+    from gecko_hf.fret.build import read_labels
+    from gecko_hf.hub.cards import write_fret_card
+    from gecko_hf.hub.summary import summarise
+
+    summary = summarise(recipe, paths, read_labels(paths.fret), yardstick_name(recipe))
+    write_json(summary, paths.report / "summary.json")
+    write_fret_card(summary, paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.model.dropout import without_dropout
 from gecko_hf.model.freeze import frozen_layers
 from gecko_hf.model.merge import average_with
 from gecko_hf.training.arguments import arguments
@@ -100,7 +102,7 @@ def train_stage(
     )
     trainer.remove_callback(PrinterCallback)  # it prints every logged step
     last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
-    with frozen_layers(model, recipe.freeze_layers):
+    with frozen_layers(model, recipe.freeze_layers), nullcontext() if recipe.dropout else without_dropout(model):
         trainer.train(resume_from_checkpoint=last)
     if trainer.state.best_model_checkpoint:
         # The library logs a failure to load the best checkpoint and goes on with the last weights; this one raises.

@@ -450,6 +450,12 @@ def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tm
     assert ("OfflineMode" if offline else "Connection refused") in done.stdout
 
 
+def test_options_of_a_hub_data_set_are_refused_with_a_file(tmp_path: Path):
+    (tmp_path / "a.txt").write_text(SENTENCES)
+    with pytest.raises(CorpusError, match=r"on this machine; corpus\.config and corpus\.rows belongs to"):
+        read_files(CorpusRecipe(path=str(tmp_path), config="en", rows=3))
+
+
 @pytest.mark.parametrize("name", ["org/name", "my-org/data_set.v2"])
 def test_a_hub_id_is_known_by_its_form(name: str):
     assert is_hub_id(name)

@@ -127,6 +127,14 @@ class TestRefusals:
         child = clients.gecko("push", "model", tmp_path, "org/x", token=WRITE_TOKEN)
         assert "is no finished run" in refused(child)
 
+    def test_a_fret_that_was_built_alone_has_no_model_to_push(self, run, clients, tmp_path):
+        alone = shutil.copytree(run, tmp_path / "alone")
+        shutil.rmtree(alone / "model")
+        (alone / "report" / "report.html").unlink()
+        child = clients.gecko("push", "fret", alone, "org/alone", token=WRITE_TOKEN)
+        assert child.returncode == 0, child.stderr
+        assert "is no finished run" in refused(clients.gecko("push", "model", alone, "org/x", token=WRITE_TOKEN))
+
     def test_no_network(self, run, clients):
         child = clients.cold_gecko("push", "fret", run, "org/x", token=WRITE_TOKEN, HF_ENDPOINT="http://127.0.0.1:9")
         assert "The connection to the Hub broke off or could not be made" in refused(child)

@@ -57,6 +57,15 @@ class TestPrompts:
         assert len(tasks) >= 8
         assert all(task.startswith("Given ") for task in tasks)
 
+    def test_the_multilingual_set_shows_queries_in_the_language_of_the_passage_and_tasks_in_english(self):
+        prompts = load_prompts("multilingual")
+        assert prompts.hashes.keys() == load_prompts().hashes.keys()
+        assert not {*prompts.hashes.values()} & {*load_prompts().hashes.values()}
+        assert prompts.tasks == load_prompts().tasks
+        foreign = [query for task, query in prompts.written if task.isascii() and not query.isascii()]
+        assert len(prompts.written) == 12
+        assert len(foreign) >= 8
+
     def test_p_rc_shows_every_grade_and_not_in_one_order(self):
         grades = re.findall("Relevance: (.+)\n", load_prompts().heads["p_rc"])
         assert {*grades} == {*RELEVANCE_LABELS}

@@ -1,0 +1,30 @@
+"""Training without dropout: on a CPU drawing the random numbers takes a good part of a step.
+
+Dropout also makes two embeddings of one text differ. SimCSE (Gao et al. 2021, arXiv 2104.08821) is built on that; a contrastive
+loss over real pairs is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+@contextmanager
+def without_dropout(model: SentenceTransformer) -> Iterator[None]:
+    """Set every dropout of the encoder to 0 for as long as the context lasts, also what attention does inside its kernel."""
+    with ExitStack() as undo:
+        for module in model.modules():
+            # BERT's attention takes its rate from a Dropout module, ModernBERT's and EuroBERT's from a number.
+            name = "p" if isinstance(module, nn.Dropout) else "attention_dropout"
+            rate = getattr(module, name, None)
+            if isinstance(rate, float):
+                undo.callback(setattr, module, name, rate)
+                setattr(module, name, 0.0)
+        yield

@@ -1,0 +1,29 @@
+import pytest
+import torch
+from torch import nn
+
+from gecko_hf.model.build import build_encoder
+from gecko_hf.model.dropout import without_dropout
+
+
+def twice_the_same(model) -> bool:
+    features = model.preprocess(["bread oven", "the mast of a ship"])
+    first, second = (model(dict(features))["sentence_embedding"] for _ in range(2))
+    return torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [("bert", "modules"), ("modernbert", "modules"), ("modernbert", "attention"), ("eurobert", "attention")],
+)
+def test_a_training_model_embeds_a_text_twice_alike_without_it(bare_checkpoint, family, kind):
+    model = build_encoder(bare_checkpoint(family), max_seq_length=48).train()
+    for module in model.modules():  # whatever the checkpoint has, one of the two places has a rate now
+        if isinstance(module, nn.Dropout):
+            module.p = 0.5 if kind == "modules" else 0.0
+        elif hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.5 if kind == "attention" else 0.0
+    assert not twice_the_same(model)
+    with without_dropout(model):
+        assert twice_the_same(model)
+    assert not twice_the_same(model)
