@@ -21,6 +21,9 @@ def compare(
     ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="Lay one model beside the paper's Tables 1 and 8.")] = False,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables here as Markdown, too.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw score by dimension, by size and by speed into this .svg file.")
+    ] = None,
 ) -> None:
     """Compare models on the tasks that both were measured on, with bootstrap intervals over queries."""
     quiet_libraries()
@@ -28,7 +31,10 @@ def compare(
     from gecko_hf.evaluation import compare as comparing
     from gecko_hf.evaluation.paper import paper_markdown, paper_table
     from gecko_hf.evaluation.results import read_results
+    from gecko_hf.hub.comparison import plot_comparison
 
+    if plot and plot.suffix != ".svg":
+        raise EvaluationError(f"--plot writes SVG, not {plot.suffix or 'a file without an ending'}: name a file.svg.")
     scores = read_results(results)
     contenders = [comparing.find_contender(model, scores) for model in models]
     only = [name.strip() for part in tasks or [] for name in part.split(",")]
@@ -50,3 +56,7 @@ def compare(
     if markdown:
         markdown.write_text("\n".join(written), encoding="utf-8")
         console.print(f"Written  {markdown}", highlight=False, soft_wrap=True)
+    if plot:
+        for note in plot_comparison(contenders, scores, only, plot):
+            console.print(note, highlight=False, soft_wrap=True)
+        console.print(f"Written  {plot}", highlight=False, soft_wrap=True)

@@ -70,12 +70,36 @@ def find_contender(spec: str, scores: Sequence[TaskScore]) -> Contender:
         choices = ", ".join(f"{model}@{rev[:8]}" for model, rev in which)
         raise EvaluationError(f"{spec!r} may be {choices}. Say which: NAME@REVISION")
     widths = {s.dim for s in found if s.dim}
-    width = int(dim) if dim.isdigit() else max(widths, default=0)
+    if dim and not dim.isdigit():
+        raise EvaluationError(f"{spec!r}: the width is {dim!r}; give a number after the colon, as in {name}:256.")
+    width = int(dim) if dim else max(widths, default=0)
     parts = {part for s in found for part in s.record.get("parts", [])}  # an aggregate stands for them
     chosen = {s.task: s for s in found if (s.dim == width or not widths) and s.task not in parts}
     if not chosen:
         raise EvaluationError(f"{name} was measured at {', '.join(map(str, sorted(widths)))}, not at {dim}.")
-    return Contender(f"{which[0][0].removeprefix('local/')}:{width}", chosen)
+    label = which[0][0].removeprefix("local/") + (f"@{revision}" if revision else "")
+    return Contender(f"{label}:{width}", chosen)
+
+
+def common_tasks(contenders: Sequence[Contender], only: Sequence[str] = ()) -> list[str]:
+    """The tasks that all were measured on.
+
+    Args:
+        contenders: The models.
+        only: Names of tasks; all by default.
+
+    Raises:
+        EvaluationError: If there is none, or a name is of no task that any of them was measured on.
+    """
+    measured = {task for contender in contenders for task in contender.scores}
+    unknown = [task for task in only if task not in measured]
+    if unknown:
+        raise EvaluationError(f"No result of {', '.join(unknown)}. There are: {', '.join(sorted(measured))}.")
+    shared = [t for t in contenders[0].scores if all(t in c.scores for c in contenders) and (not only or t in only)]
+    if not shared:
+        had = "; ".join(f"{c.label} on {', '.join(sorted(c.scores))}" for c in contenders)
+        raise EvaluationError(f"No task was measured on all of these models: {had}.")
+    return shared
 
 
 def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed: int = 0) -> list[Difference]:
@@ -88,13 +112,10 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
         seed: Of the bootstrap.
 
     Raises:
-        EvaluationError: If there is no such task, or a task was measured with different data.
+        EvaluationError: If there is no common task, or a task was measured with different data.
     """
-    shared = [t for t in first.scores if t in other.scores and (not tasks or t in tasks)]
-    if not shared:
-        raise EvaluationError(f"{first.label} and {other.label} have no such task in common.")
     rows = []
-    for task in shared:
+    for task in common_tasks([first, other], tasks):
         a, b = first.scores[task], other.scores[task]
         revisions = [s.record.get("settings", {}).get("dataset_revision") for s in (a, b)]
         if None not in revisions and revisions[0] != revisions[1]:

@@ -9,23 +9,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import yaml
-from markupsafe import Markup
 
+from gecko_hf.hub.chart import CIRCLE, DIAMOND, SQUARE, Chart, render, round_ticks
 from gecko_hf.hub.tables import COLUMNS
 
 SHOWN_CHARS = 1200  # of a passage in the row browser; thousands of whole ones would make a page that opens slowly
 BINS = 28  # of a histogram
 CURVE_POINTS = 300  # of a loss curve; a longer one is averaged down
 NAMES = {"gecko": "Gecko", "prefinetuned": "pre-finetuned", "base": "untouched base", "bm25": "BM25"}  # by role
+MARKS = {"gecko": CIRCLE, "prefinetuned": DIAMOND}
 SIDES = {"positive": "positives", "negative": "hard negatives"}
 
 Summary = Mapping[str, Any]
@@ -70,13 +69,13 @@ def write_report(
     }
     path = folder / "report.html"
     # `replace`: text with half a surrogate pair, which an LLM can write, has no UTF-8.
-    path.write_text(_render("report.html.jinja", values), encoding="utf-8", errors="replace")
+    path.write_text(render("report.html.jinja", values), encoding="utf-8", errors="replace")
     return path
 
 
 def draw_scores(summary: Summary, path: Path) -> None:
     """Write the chart of scores by dimension as an SVG that follows the reader's light or dark scheme."""
-    svg = _render("report_chart.svg.jinja", {"chart": score_chart(summary, 720, 400), "standalone": True})
+    svg = render("report_chart.svg.jinja", {"chart": score_chart(summary, 720, 400), "standalone": True})
     path.write_text(svg, encoding="utf-8", errors="replace")
 
 
@@ -145,49 +144,11 @@ def _score_groups(summary: Summary) -> list[dict[str, Any]]:
     return groups
 
 
-@dataclass
-class Chart:
-    """A chart: two scales, and the lines on them in pixels. `text` says in words what it shows."""
-
-    labels: tuple[str, str]
-    x_span: tuple[float, float]
-    y_ticks: list[float]
-    x_ticks: list[float]
-    width: int = 520
-    height: int = 270
-    right_margin: int = 14
-    log: bool = False
-    text: str = ""
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    left, top, bottom = 50, 20, 48  # margins
-
-    def x(self, value: float) -> float:
-        """The pixel of a value on the x axis."""
-        low, high = self.x_span
-        if low == high:
-            return (self.left + self.width - self.right_margin) / 2
-        share = math.log(value / low) / math.log(high / low) if self.log else (value - low) / (high - low)
-        return round(self.left + share * (self.width - self.right_margin - self.left), 1)
-
-    def y(self, value: float) -> float:
-        """The pixel of a value on the y axis."""
-        share = (value - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
-        return round(self.height - self.bottom - share * (self.height - self.bottom - self.top), 1)
-
-    def line(self, css: str, values: Sequence[tuple[float, float]], name: str = "", tips: Sequence[str] = ()) -> None:
-        """Draw a line through (x, y) values; with tips, each value is a marker that says one."""
-        points = [(self.x(x), self.y(y)) for x, y in values]
-        markers = [(*point, tip) for point, tip in zip(points, tips, strict=False)]
-        path = "M" + "L".join(f"{x} {y}" for x, y in points)
-        self.lines.append({"css": css, "path": path, "markers": markers, "name": name, "name_y": points[-1][1]})
-
-
 def score_chart(summary: Summary, width: int, height: int) -> Chart:
     """Main metric by dimension: a line for each dense model, a level for BM25."""
     metric, scores = _main_scores(summary)
     dims = sorted({dim for _, dim in scores if dim}) or [1]
-    span, ticks = (dims[0], dims[-1]), _ticks(min(scores.values(), default=0), max(scores.values(), default=1))
+    span, ticks = (dims[0], dims[-1]), round_ticks(min(scores.values(), default=0), max(scores.values(), default=1))
     chart = Chart(("dimensions (log scale)", metric), span, ticks, list(dims), width, height, 128, log=True)
     said = []
     for role, name in NAMES.items():
@@ -198,7 +159,9 @@ def score_chart(summary: Summary, width: int, height: int) -> Chart:
         if role == "bm25":
             chart.line(role, [(dim, values[0][1]) for dim in span], name)
         else:
-            chart.line(role, values, name, [f"{name} at {dim}: {value:.3f}" for dim, value in values])
+            chart.line(
+                role, values, name, [f"{name} at {dim}: {value:.3f}" for dim, value in values], MARKS.get(role, SQUARE)
+            )
     chart.text = f"{metric} by dimension: {'; '.join(said)}."
     chart.lines.sort(key=lambda line: float(line["name_y"]))
     for above, line in pairwise(chart.lines):  # names must not cover each other
@@ -215,8 +178,8 @@ def loss_chart(curve: Rows) -> Chart | None:
     half = len(points) // 24 + 1
     mean = [points[max(0, i - half) : i + half + 1, 1].mean() for i in range(len(points))]
     last = curve[-1]["step"]
-    ticks = _ticks(points[:, 1].min(), points[:, 1].max())
-    chart = Chart(("step", "loss"), (0, last), ticks, [t for t in _ticks(0, last) if t <= last])
+    ticks = round_ticks(points[:, 1].min(), points[:, 1].max())
+    chart = Chart(("step", "loss"), (0, last), ticks, [t for t in round_ticks(0, last) if t <= last])
     chart.text = f"Mean loss {mean[0]:.2f} at the start, {mean[-1]:.2f} after {last:,} steps."
     chart.line("faint", points.tolist())
     chart.line("gecko", list(zip(points[:, 0], mean, strict=True)))
@@ -237,8 +200,8 @@ def label_chart(rows: Rows, measure: str) -> Chart | None:
     low, high = (low, high) if low < high else (low - 0.5, high + 0.5)
     edges = np.linspace(low, high, BINS + 1)
     shares = {side: 100 * np.histogram(of.clip(low, high), edges)[0] / len(of) for side, of in scores.items()}
-    ticks = _ticks(0, max(of.max() for of in shares.values()))
-    chart = Chart((measure.upper(), "%"), (low, high), ticks, [t for t in _ticks(low, high) if low <= t <= high])
+    ticks = round_ticks(0, max(of.max() for of in shares.values()))
+    chart = Chart((measure.upper(), "%"), (low, high), ticks, [t for t in round_ticks(low, high) if low <= t <= high])
     said = []
     for side, of in shares.items():
         median = float(np.median(scores[side]))
@@ -258,21 +221,6 @@ def _rank_shares(rows: Rows, key: str) -> list[tuple[str, int, float]]:
     return [(rank, count, count / len(rows)) for rank, count in found]
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers, about five, from at most `low` to at least `high`."""
-    span = (high - low) or 0.1
-    unit = 10.0 ** math.floor(math.log10(span / 5))
-    step = next(unit * k for k in (1, 2, 5, 10) if span <= 5 * unit * k)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
-
-
-def _tick_texts(ticks: Sequence[float]) -> list[tuple[float, str]]:
-    """Each tick with its text, all with as many decimals as the one that needs most."""
-    decimals = max((len(f"{tick:.6g}".partition(".")[2]) for tick in ticks), default=0)
-    return [(tick, f"{tick:,.{decimals}f}".replace("-", "−")) for tick in ticks]
-
-
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no infinity, which a log-likelihood can be."""
     return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
@@ -281,15 +229,3 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
 def _shorten(passage: Mapping[str, str]) -> dict[str, str]:
     text = passage["text"]
     return {"title": passage["title"], "text": text[:SHOWN_CHARS] + ("…" if len(text) > SHOWN_CHARS else "")}
-
-
-def _render(template: str, values: Mapping[str, Any]) -> str:
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here), undefined=jinja2.StrictUndefined, autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.filters["ticks"] = _tick_texts
-    environment.globals["source"] = lambda name: Markup((here / name).read_text(encoding="utf-8"))
-    return environment.get_template(template).render(values)

@@ -23,6 +23,9 @@ def write(
     dim=32,
     width=32,
     queries=None,
+    speed=None,
+    machine="a machine, 2 cores",
+    parameters=22_700_000,
     **changes,
 ) -> Path:
     """One result with its record; returns mteb's file."""
@@ -38,12 +41,12 @@ def write(
     } | changes  # fmt: skip
     record = {
         "task": task, "type": metadata.type, "metric": metadata.main_score, "local": False, "parts": [], "model": model,
-        "revision": revision, "dim": dim, "width": width, "parameters": 22_700_000,
+        "revision": revision, "dim": dim, "width": width, "parameters": parameters, "texts": 100, "texts_per_second": speed, "device": "cpu",
         "settings": {
             "prompts": PROMPTS, "dataset_revision": metadata.revision, "dtype": "float32", "max_seq_length": 48,
             "mteb": "2.26.24",
         },
-        "environment": {"machine": "a machine, 2 cores", "versions": VERSIONS},
+        "environment": {"machine": machine, "versions": VERSIONS},
         "finished_at": "2026-11-24T12:00:00+00:00", "queries": {"test/default": queries or {}},
     }  # fmt: skip
     for kind, tree in (("results", result), ("records", record)):

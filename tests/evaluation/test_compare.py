@@ -108,6 +108,21 @@ def test_a_width_and_a_revision_can_be_named(folder):
         find_contender("mine@abc:16", scores)
     with pytest.raises(EvaluationError, match="There are no results of 'nobody'"):
         find_contender("nobody", scores)
+    with pytest.raises(EvaluationError, match="the width is 'full'; give a number after the colon"):
+        find_contender("mine@abc:full", scores)
+
+
+def test_two_revisions_of_a_model_are_told_apart(folder):
+    made_up.write(folder, "SciFact", 0.4, model="local/mine", revision="fff000000000")
+    scores = read_results(folder)
+    assert [find_contender(f"mine@{rev}", scores).label for rev in ("abc", "fff")] == ["mine@abc:32", "mine@fff:32"]
+
+
+def test_a_task_that_nobody_was_measured_on_is_named_with_those_that_there_are(folder):
+    with pytest.raises(EvaluationError, match="No result of SciFakt. There are: NFCorpus, STS12, STS13, SciFact"):
+        compare(*contenders(folder), ["SciFact", "SciFakt"])
+    with pytest.raises(EvaluationError, match=r"all of these models: base:32 on NFCorpus, STS12, SciFact; mine:32 on"):
+        compare(*contenders(folder), ["STS13"])
 
 
 def test_scores_on_different_data_are_not_compared(folder):
