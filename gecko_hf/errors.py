@@ -7,6 +7,7 @@
     ├── MissingExtraError      an optional package is not installed; carries its pip command
     ├── OutputError            the output folder cannot be written or belongs to another recipe
     ├── HubError               the Hub refuses, cannot be reached, or holds something else
+    ├── ExportError            a model cannot be written as ONNX, or gives other vectors there
     ├── ExecutorError          a step of FRet has ended on its executor without all its parts
     ├── ReplyError             an LLM's reply could not be understood
     ├── EvaluationError        a model, a task or a result cannot be measured, read or compared
@@ -47,6 +48,10 @@ class OutputError(GeckoError):
 
 class HubError(GeckoError):
     """The Hub refuses, cannot be reached, or holds something else under the name."""
+
+
+class ExportError(GeckoError):
+    """A model cannot be written in another format, or gives other vectors in it."""
 
 
 class ExecutorError(GeckoError):

@@ -8,6 +8,7 @@ from gecko_hf.cli import (  # noqa: F401  (each registers its command)
     demo,
     doctor,
     evaluate,
+    export,
     fret,
     push,
     quantize,

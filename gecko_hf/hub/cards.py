@@ -10,7 +10,16 @@ import jinja2
 import yaml
 
 from gecko_hf.fret.build import read_rows
-from gecko_hf.hub.facts import energy, fret_prompts, label_columns, plain_mean_pooling, quantized, text_lengths
+from gecko_hf.hub.facts import (
+    energy,
+    fret_prompts,
+    label_columns,
+    onnx_files,
+    plain_mean_pooling,
+    quantized,
+    text_lengths,
+)
+from gecko_hf.hub.onnx_encoder import padding
 from gecko_hf.hub.provenance import Pushed
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.prompts import model_prompts
@@ -84,6 +93,9 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         "plain_pooling": plain_mean_pooling(paths.model),
         "energy": energy(summary),
         "quantized": quantized(paths),
+        "onnx": onnx_files(paths),
+        "padding": padding(paths.model),
+        "on_hub": name != str(paths.model),
     }
     return render("model_cards/gecko.md.jinja", values)
 

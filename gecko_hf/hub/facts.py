@@ -14,6 +14,7 @@ import numpy as np
 from gecko_hf.run_folder import Paths, read_record
 
 QUANTIZED = "quantized.json"  # in `logs/`
+ONNX = "onnx.json"  # in `logs/`
 WATTS_PER_CORE = 10  # ours: an assumption for a busy server core; no meter was read
 PARTS = ("query", "positive", "negative")  # columns whose lengths the data set card shows
 
@@ -71,7 +72,17 @@ def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:
 
 def quantized(paths: Paths) -> list[dict[str, Any]]:
     """What `gecko-hf quantize` measured of this model; nothing where it did not run since the model was made."""
-    file = paths.logs / QUANTIZED
+    return _measured(paths, QUANTIZED)
+
+
+def onnx_files(paths: Paths) -> list[dict[str, Any]]:
+    """What `gecko-hf export` measured of this model's ONNX files; nothing where it has none."""
+    return [row for row in _measured(paths, ONNX) if (paths.model / row["file"]).exists()]
+
+
+def _measured(paths: Paths, name: str) -> list[dict[str, Any]]:
+    """Rows that a command left in `logs/` about the model that is there now."""
+    file = paths.logs / name
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     made = read_record(paths, "finetune")
     return list(found["rows"]) if made and found.get("model") == made["key"] else []

@@ -8,6 +8,7 @@ package nor `trust_remote_code`.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,11 @@ def check_dims(model: SentenceTransformer, dims: list[int]) -> None:
 
 
 def save_encoder(model: SentenceTransformer, folder: Path) -> None:
-    """Save stock modules with the prompt table; sentence-transformers does not write training prompts by itself."""
+    """Save stock modules with the prompt table; sentence-transformers does not write training prompts by itself.
+
+    ONNX files that lie in the folder go: they hold other weights.
+    """
+    shutil.rmtree(folder / "onnx", ignore_errors=True)
     model.prompts = dict(model_prompts())
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
