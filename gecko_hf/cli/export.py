@@ -13,8 +13,6 @@ from gecko_hf.cli.app import app, console, quiet_libraries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sentence_transformers import SentenceTransformer
-
     from gecko_hf.hub.onnx_check import OnnxFile
     from gecko_hf.hub.onnx_score import OnnxScore
     from gecko_hf.hub.push import FinishedRun
@@ -26,7 +24,8 @@ def export(
         str, typer.Argument(metavar="MODEL", help="A finished run folder, a model's folder, package:NAME or a Hub id.")
     ],
     output: Annotated[
-        Path | None, typer.Option(help="A new folder for the model with its ONNX files; a model here gets them in place.")
+        Path | None,
+        typer.Option(help="A new folder for the model with its ONNX files; a model here gets them in place."),
     ] = None,
     int8: Annotated[
         list[str] | None,

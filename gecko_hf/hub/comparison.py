@@ -11,12 +11,9 @@ from gecko_hf.evaluation.compare import Contender, common_tasks
 from gecko_hf.evaluation.results import TaskScore
 from gecko_hf.hub.chart import CIRCLE, DIAMOND, SQUARE, TRIANGLE, Chart, log_scale, render, round_ticks
 
-WIDTH, TALL, LOW, ROW = (
-    600,
-    280,
-    250,
-    20,
-)  # pixels: of the picture, of its upper and lower charts, of a line of the legend
+WIDTH = 600  # pixels: of the picture,
+TALL, LOW = 280, 250  # of its upper and its lower charts,
+ROW = 20  # of a line of the legend
 APART = 36  # pixels between the labels of two widths
 MARKS = (CIRCLE, SQUARE, DIAMOND, TRIANGLE)
 COLOURS = ("#00745a", "#bf4b07", "#3f6ec2", "#9c2f78", "#8a6a00", "#1b2320", "#6d6a64")  # with the marks: 28 looks

@@ -76,7 +76,9 @@ def export_onnx(
             say(f"Quantizing for {target} ...")
             files.append(export_int8(files[0], target))
         say("Comparing with torch ...")
-        seconds = _seconds(lambda: model.encode(SPEED_TEXTS, batch_size=SPEED_BATCH, prompt="", show_progress_bar=False))
+        seconds = _seconds(
+            lambda: model.encode(SPEED_TEXTS, batch_size=SPEED_BATCH, prompt="", show_progress_bar=False)
+        )
         found = [_look(model, OnnxEncoder(folder, file), seconds) for file in files]
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
         made.rename(folder / FOLDER)

@@ -1,4 +1,4 @@
-"""ONNX files of a model, in the layout and under the names that sentence-transformers, transformers.js and text-embeddings-inference read.
+"""ONNX files of a model, named and laid out as sentence-transformers, transformers.js and text-embeddings-inference expect.
 
     onnx/model.onnx               input_ids, attention_mask and what else the tokenizer gives -> last_hidden_state
     onnx/model_quint8_avx2.onnx   the same with weights of 8 bits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from gecko_hf.evaluation.encoder import stored_encoder
 from gecko_hf.evaluation.score import retrieval_task, score

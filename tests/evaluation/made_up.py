@@ -41,7 +41,8 @@ def write(
     } | changes  # fmt: skip
     record = {
         "task": task, "type": metadata.type, "metric": metadata.main_score, "local": False, "parts": [], "model": model,
-        "revision": revision, "dim": dim, "width": width, "parameters": parameters, "texts": 100, "texts_per_second": speed, "device": "cpu",
+        "revision": revision, "dim": dim, "width": width, "parameters": parameters, "texts": 100,
+        "texts_per_second": speed, "device": "cpu",
         "settings": {
             "prompts": PROMPTS, "dataset_revision": metadata.revision, "dtype": "float32", "max_seq_length": 48,
             "mteb": "2.26.24",

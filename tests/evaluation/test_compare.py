@@ -119,7 +119,7 @@ def test_two_revisions_of_a_model_are_told_apart(folder):
 
 
 def test_a_task_that_nobody_was_measured_on_is_named_with_those_that_there_are(folder):
-    with pytest.raises(EvaluationError, match="No result of SciFakt. There are: NFCorpus, STS12, STS13, SciFact"):
+    with pytest.raises(EvaluationError, match=r"No result of SciFakt\. There are: NFCorpus, STS12, STS13, SciFact"):
         compare(*contenders(folder), ["SciFact", "SciFakt"])
     with pytest.raises(EvaluationError, match=r"all of these models: base:32 on NFCorpus, STS12, SciFact; mine:32 on"):
         compare(*contenders(folder), ["STS13"])

@@ -18,14 +18,13 @@ from gecko_hf.errors import ExportError
 from gecko_hf.hub import onnx_check, onnx_export
 from gecko_hf.hub.cards import model_card
 from gecko_hf.hub.facts import onnx_files, quantized
+from gecko_hf.hub.onnx_encoder import OnnxEncoder
 from gecko_hf.model.build import build_encoder
 from gecko_hf.model.encoder import save_encoder
 from gecko_hf.run_folder import Paths
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason="needs: pip install 'gecko-hf[onnx]'")
-
-from gecko_hf.hub.onnx_encoder import OnnxEncoder
 
 NO_TORCH = "import sys\nfor name in ('torch', 'transformers', 'sentence_transformers'):\n    sys.modules[name] = None\n"
 
@@ -53,9 +52,10 @@ def names(session):
 def exported_run(finished_run, tmp_path_factory):
     """A finished run, a tiny BERT, after `gecko-hf export RUN`."""
     run = shutil.copytree(finished_run, tmp_path_factory.mktemp("onnx") / "run")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["gecko-hf", "export", str(run)])
-        main()
+        with pytest.raises(SystemExit) as stop:
+            main()
     assert stop.value.code == 0
     return run
 
@@ -120,7 +120,9 @@ class TestWhatDiffers:
         model = SentenceTransformer(str(folder), device="cpu")
         encoder = OnnxEncoder(folder, folder / "onnx" / "model.onnx")
         onnx_check.check_difference(model, encoder)
-        monkeypatch.setattr(encoder, "encode", lambda t, p: OnnxEncoder.encode(encoder, t, p.replace("search", "honey")))
+        monkeypatch.setattr(
+            encoder, "encode", lambda t, p: OnnxEncoder.encode(encoder, t, p.replace("search", "honey"))
+        )
         with pytest.raises(ExportError, match="With the prompt 'query'"):
             onnx_check.check_difference(model, encoder)
 
@@ -151,7 +153,8 @@ class TestTheCard:
         assert whole["score"] == pytest.approx(own, abs=1e-3)
         assert small["lost"] == pytest.approx(100 * (own - small["score"]), abs=0.1)
         card = model_card(summary, paths, "org/gecko", None)
-        row = f"| `onnx/model_quint8_avx2.onnx` | {small['bytes'] / 1e6:.1f} | {small['cosine']:.4f} | {small['least_cosine']:.4f} |"
+        cosines = f"{small['cosine']:.4f} | {small['least_cosine']:.4f}"
+        row = f"| `onnx/model_quint8_avx2.onnx` | {small['bytes'] / 1e6:.1f} | {cosines} |"
         assert f"{row} {small['score']:.4f} | {small['lost']:.1f} |" in card
         assert quantized(paths) == []
         assert "onnx" not in model_card(summary, Paths(finished_run), "org/gecko", None).lower()
