@@ -183,18 +183,20 @@ def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file,
     assert results(tmp_path / "r") == results(finished[0])
 
 
+def build_fret(recipe_file: Path, folder: Path) -> str:
+    """`gecko-hf fret build`; returns what it said."""
+    command = [sys.executable, "-m", "gecko_hf", "fret", "build", str(recipe_file), f"output={folder}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def built(recipe_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fret") / "alone"
+    return folder, build_fret(recipe_file, folder)
+
+
 class TestFRetAlone:
     """`gecko-hf fret build`: the data set and its card, without a model."""
-
-    @pytest.fixture(scope="class")
-    def built(self, recipe_file, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("fret") / "alone"
-        return folder, self.build(recipe_file, folder)
-
-    @staticmethod
-    def build(recipe_file, folder) -> str:
-        command = [sys.executable, "-m", "gecko_hf", "fret", "build", str(recipe_file), f"output={folder}"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def test_it_has_the_rows_of_a_whole_run_and_trains_nothing(self, built, finished):
         folder, seen = built
@@ -208,5 +210,5 @@ class TestFRetAlone:
         card = folder / "fret" / "README.md"
         assert "40 rows of task, query, positive and hard negative" in card.read_text(encoding="utf-8")
         before = {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file()}
-        assert "Nothing to do: corpus and fret" in self.build(recipe_file, folder)
+        assert "Nothing to do: corpus and fret" in build_fret(recipe_file, folder)
         assert {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file()} == before

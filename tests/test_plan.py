@@ -129,17 +129,21 @@ def test_a_build_stops_at_its_limit_and_goes_on_from_there_when_it_is_raised(rec
 @pytest.mark.parametrize("name", ["fret", "multilingual"])
 def test_the_recipes_for_servers_run_when_url_and_corpus_are_given(name, library_folder, tiny_model_path, tmp_path):
     with TestServer("vllm", longest=20_000) as vllm:
+        given = [f"corpus.path={library_folder}", f"llm.url={vllm.url}", f"output={tmp_path / 'run'}"]
         small = [f"encoder.base={tiny_model_path}", "encoder.dims=[8]", "fret.rows=3", "fret.candidates=2"]
-        other = [
+        # No Hub here; the stand-in for a model names no tasks and writes two words; the corpus has 64 passages.
+        less = [
             "llm.tokenizer=null",
             "fret.task_distribution=table",
-        ]  # no Hub here, and a model that cannot name tasks
-        given = [f"corpus.path={library_folder}", f"llm.url={vllm.url}", f"output={tmp_path / 'run'}", *small, *other]
+            "fret.quality.min_words=0",
+            "evaluation.held_out=0.1",
+        ]
+        given += small + less
         recipe = load_recipe(RECIPES / name, given)
         planned = plan_run(recipe, Console(quiet=True))
         folder = pipeline.run(recipe, Console(quiet=True), until="fret")
         fret_report(recipe, Paths(folder))
-    assert planned.total.requests == 3 * (1 + 2 * 4) + round(0.01 * 64)
+    assert planned.total.requests == HELD_OUT + 3 * (1 + 2 * 4)
     card = (folder / "fret" / "README.md").read_text(encoding="utf-8")
     assert f"by `{recipe.llm.model}`" in card
     assert load_prompts(recipe.llm.prompts).heads["p_qg"] in card

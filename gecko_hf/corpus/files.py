@@ -93,7 +93,7 @@ def local_path(recipe: CorpusRecipe) -> Path | None:
     given = [f"corpus.{key}" for key in ("config", "rows") if getattr(recipe, key) is not None]
     if given:
         raise CorpusError(
-            f"{recipe.path} is on this machine, and {' and '.join(given)} is for a data set on the Hub. Leave it out."
+            f"{recipe.path} is on this machine; {' and '.join(given)} belongs to a data set on the Hub. Leave it out."
         )
     return path
 

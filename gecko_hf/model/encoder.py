@@ -110,8 +110,11 @@ def save_encoder(model: SentenceTransformer, folder: Path) -> None:
 
 def fingerprint(model: SentenceTransformer) -> str:
     """A hash of the weights, sequence length and tokenizer: equal fingerprints give equal vectors."""
+    import torch
+
     digest = hashlib.sha256(str(model.max_seq_length).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        # By bytes: numpy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gecko_hf.corpus.passages import plain_text
 from gecko_hf.recipe import Recipe
 from gecko_hf.stages.run import Run
 from gecko_hf.training.recipe import StageRecipe
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer as Encoder
+
 MATMUL = (4096, 384, 1536)
 EFFICIENCY = 0.55  # ours: of the timed matrix product, what an encoder's forward pass reached on a 2-core machine
 TRAIN_EFFICIENCY = 0.5  # ours: the same for forward, backward and the optimizer
+NO_DROPOUT = 0.75  # ours: share of a step's time that is left without dropout, measured on the same machine
 JUDGED_PER_SECOND = 10_000  # ours: (query, passage) pairs that `unigram` judges on one core
 QUERY_TOKENS = 24  # ours: prompt and a sentence
 
@@ -49,13 +54,26 @@ def encode_seconds(texts: Sequence[str], limit: int, parameters: int, speed: Spe
     return 2 * parameters * tokens / (speed.float32 * EFFICIENCY)
 
 
-def train_seconds(rows: int, passages: int, recipe: Recipe, parameters: int, speed: Speed) -> float:
-    """Training on rows of one query and `passages` passages: 6 operations a parameter and token."""
+def train_seconds(rows: int, passages: int, recipe: Recipe, stage: StageRecipe, model: Encoder, speed: Speed) -> float:
+    """Training on rows of one query and `passages` passages.
+
+    A token costs 2 operations a parameter forward, and 4 backward for each parameter above the frozen layers.
+    """
+    from gecko_hf.model.freeze import frozen_layers
     from gecko_hf.training.arguments import precision_of
 
     rate = speed.bfloat16 if precision_of(recipe.precision) == "bfloat16" else speed.float32
     tokens = rows * (min(QUERY_TOKENS, recipe.encoder.max_seq_length) + passages * recipe.encoder.max_seq_length)
-    return 6 * parameters * tokens / (rate * TRAIN_EFFICIENCY)
+    with frozen_layers(model, stage.freeze_layers):
+        trained = _weights(model, trained=True)
+    seconds = (2 * _weights(model) + 4 * trained) * tokens / (rate * TRAIN_EFFICIENCY)
+    return seconds if stage.dropout else NO_DROPOUT * seconds
+
+
+def _weights(model: Encoder, *, trained: bool = False) -> int:
+    """Parameters that every token is multiplied with: all but the embeddings."""
+    named = model.named_parameters()
+    return sum(p.numel() for name, p in named if "embeddings" not in name and (p.requires_grad or not trained))
 
 
 def rows_trained(stage: StageRecipe, own: int) -> int:
@@ -65,16 +83,15 @@ def rows_trained(stage: StageRecipe, own: int) -> int:
 
 def estimate(run: Run) -> dict[str, float]:
     """Seconds that each stage may take."""
-    recipe, speed = run.recipe, measure_speed()
-    parameters = sum(p.numel() for name, p in run.base().named_parameters() if "embeddings" not in name)
-    once = encode_seconds([plain_text(p) for p in run.passages], recipe.encoder.max_seq_length, parameters, speed)
+    recipe, speed, base = run.recipe, measure_speed(), run.base()
+    once = encode_seconds([plain_text(p) for p in run.passages], recipe.encoder.max_seq_length, _weights(base), speed)
     rows = min(recipe.fret.rows, len(run.passages))
     pairs = rows_trained(recipe.prefinetune, min(recipe.prefinetune.rows, len(run.passages)))
     columns = 1 if recipe.fret.negative == "none" else 2
     return {
-        "prefinetune": train_seconds(pairs, 1, recipe, parameters, speed),
+        "prefinetune": train_seconds(pairs, 1, recipe, recipe.prefinetune, base, speed),
         "fret": once + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
-        "finetune": train_seconds(rows_trained(recipe.finetune, rows), columns, recipe, parameters, speed),
+        "finetune": train_seconds(rows_trained(recipe.finetune, rows), columns, recipe, recipe.finetune, base, speed),
         "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15,
     }
 

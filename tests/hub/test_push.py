@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from clients import refused
-from hub_server import READ_TOKEN, WRITE_TOKEN
+from hub_server import READ_TOKEN, WRITE_TOKEN, Refused
 
 from gecko_hf.run_folder import Paths
 
@@ -127,12 +127,13 @@ class TestRefusals:
         child = clients.gecko("push", "model", tmp_path, "org/x", token=WRITE_TOKEN)
         assert "is no finished run" in refused(child)
 
-    def test_a_fret_that_was_built_alone_has_no_model_to_push(self, run, clients, tmp_path):
+    def test_a_fret_that_was_built_alone_has_no_model_to_push(self, hub, run, clients, tmp_path):
         alone = shutil.copytree(run, tmp_path / "alone")
         shutil.rmtree(alone / "model")
         (alone / "report" / "report.html").unlink()
         child = clients.gecko("push", "fret", alone, "org/alone", token=WRITE_TOKEN)
         assert child.returncode == 0, child.stderr
+        del hub.store.repos["dataset", "org/alone"]
         assert "is no finished run" in refused(clients.gecko("push", "model", alone, "org/x", token=WRITE_TOKEN))
 
     def test_no_network(self, run, clients):
@@ -170,6 +171,41 @@ def test_files_of_other_origin_are_replaced_by_force_only(hub, run, clients):
     assert clients.python(load("org/taken"), token=READ_TOKEN) == local(run, "default")
     repo = hub.store.repos["dataset", "org/taken"]
     assert "thesis.txt" not in repo.commits[repo.branches["main"]].files
+
+
+def test_a_commit_of_somebody_else_in_the_meantime_is_not_overwritten(hub, run, clients, monkeypatch):
+    assert clients.gecko("push", "fret", run, "org/shared", "--force", token=WRITE_TOKEN).returncode == 0
+    repo = hub.store.repos["dataset", "org/shared"]
+    note = [
+        {"key": "header", "value": {"summary": "theirs"}},
+        {"key": "file", "value": {"path": "note.txt", "bytes": b"x"}},
+    ]
+    theirs = []
+    monkeypatch.setitem(hub.meanwhile, "/commit/", lambda: theirs.append(hub.store.commit(repo, note).oid))
+    child = clients.gecko("push", "fret", run, "org/shared", "--license", "mit", token=WRITE_TOKEN)  # another card
+    assert "Somebody else committed to org/shared in the meantime (412). Run the same command again." in refused(child)
+    assert [repo.branches["main"]] == theirs
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (409, "org/busy was being changed by somebody else (409). Run the same command again."),
+        (429, "The Hub asks for fewer requests (429). Nothing of org/busy has changed; run the same command later."),
+        (500, "The Hub answered 500 for org/busy"),
+    ],
+)
+def test_what_the_hub_says_to_a_commit_is_told_in_one_line_and_the_same_command_goes_on(
+    hub, run, clients, monkeypatch, status, said
+):
+    def refuse():
+        raise Refused(status, "Not now")
+
+    monkeypatch.setitem(hub.meanwhile, "/commit/", refuse)
+    child = clients.gecko("push", "fret", run, "org/busy", token=WRITE_TOKEN)
+    assert said in refused(child)
+    assert clients.gecko("push", "fret", run, "org/busy", token=WRITE_TOKEN).returncode == 0
+    del hub.store.repos["dataset", "org/busy"]
 
 
 def test_a_file_over_the_hubs_limit(hub, run, clients, monkeypatch):

@@ -62,6 +62,12 @@ def test_a_half_precision_checkpoint_is_trained_in_float32(saved, tmp_path):
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
 
+def test_half_precision_weights_have_a_fingerprint_of_their_own(saved):
+    whole, half = load_encoder(str(saved), 48), load_encoder(str(saved), 48).bfloat16()
+    assert fingerprint(half) != fingerprint(whole)
+    assert fingerprint(half) == fingerprint(load_encoder(str(saved), 48).bfloat16())
+
+
 def test_equal_weights_have_equal_fingerprints_and_any_change_shows(saved):
     model = load_encoder(str(saved), 48)
     before = fingerprint(model)

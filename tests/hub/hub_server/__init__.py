@@ -5,6 +5,6 @@ share one store, so that a test can cut one client's connection while another cl
 """
 
 from .server import HubServer
-from .store import READ_TOKEN, WRITE_TOKEN, Store
+from .store import READ_TOKEN, WRITE_TOKEN, Refused, Store
 
-__all__ = ["READ_TOKEN", "WRITE_TOKEN", "HubServer", "Store"]
+__all__ = ["READ_TOKEN", "WRITE_TOKEN", "HubServer", "Refused", "Store"]

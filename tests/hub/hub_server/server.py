@@ -25,6 +25,7 @@ class HubServer:
 
     `cut_after(n)` closes the connection in the middle of whatever is being sent once n more bytes of requests have come in,
     and every later one at once, until `mend()`. `received` counts the bytes, `log` the (method, path) of each request.
+    `meanwhile[part]` is called once, before the first request whose path holds `part` is answered; it may raise `Refused`.
     """
 
     def __init__(self, store=None):
@@ -32,6 +33,7 @@ class HubServer:
         self.log = []
         self.received = 0
         self._left = None
+        self.meanwhile = {}
         handler = type("Handler", (_Handler,), {"hub": self})
         self._http = _Server(("127.0.0.1", 0), handler)
         self.port = self._http.server_address[1]
@@ -87,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.take(len(self.path) + 100)
             self.body = self._read_body()
             self.hub.log.append((self.command, url.path))
+            for part in [part for part in self.hub.meanwhile if part in url.path]:
+                self.hub.meanwhile.pop(part)()
             for method, pattern, function in ROUTES:
                 match = re.fullmatch(pattern, url.path)
                 if match and self.command in method:
