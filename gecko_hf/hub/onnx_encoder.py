@@ -88,12 +88,19 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
 
 def padding(folder: Path) -> tuple[int, str]:
-    """The id and the text of the token that a saved model's tokenizer pads with."""
+    """The id and the text of the token that a saved model's tokenizer pads with.
+
+    Raises:
+        ExportError: If `tokenizer.json` does not know that token.
+    """
     from tokenizers import Tokenizer
 
     token = _read(folder / "tokenizer_config.json")["pad_token"]
-    text = token["content"] if isinstance(token, Mapping) else token
-    return Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(text), text
+    text = str(token["content"] if isinstance(token, Mapping) else token)
+    number = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(text)
+    if number is None:
+        raise ExportError(f"{folder / 'tokenizer.json'} has no token {text!r}, which tokenizer_config.json pads with.")
+    return number, text
 
 
 def _read(file: Path) -> Any:

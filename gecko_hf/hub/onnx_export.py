@@ -62,13 +62,15 @@ def export_float(model: SentenceTransformer, folder: Path) -> Path:
 
     Raises:
         MissingExtraError: If onnx or onnxscript is not installed.
-        ExportError: If torch cannot export this transformer.
+        ExportError: If there is no transformer, or torch cannot export it.
     """
     for package in ("onnx", "onnxscript"):
         require(package, "onnx")
     import onnx_ir
 
-    transformer = model[0].model
+    transformer = model.transformers_model
+    if transformer is None:
+        raise ExportError("The model has no transformer that could be exported to ONNX.")
     example = model.preprocess(["two texts", "of which one is longer than the other"])
     taken = inspect.signature(transformer.forward).parameters
     inputs = {name: example[name].cpu() for name in NAMES if name in example and name in taken}
@@ -92,7 +94,7 @@ def export_float(model: SentenceTransformer, folder: Path) -> Path:
     assert program is not None  # None only where a file name was given to the exporter
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "model.onnx"
-    size = sum(weight.nbytes for weight in transformer.parameters())
+    size = sum(weight.numel() * weight.element_size() for weight in transformer.parameters())
     onnx_ir.save(program.model, file, external_data=f"{file.name}_data" if size > ONE_FILE else None)
     return file
 
