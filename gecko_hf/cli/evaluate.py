@@ -23,7 +23,8 @@ def evaluate(
     ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="The paper's 56 tasks with its task names.")] = False,
     dims: Annotated[
-        list[int] | None, typer.Option("--dims", help="Matryoshka width; the full one by default. Repeatable.")
+        list[str] | None,
+        typer.Option("--dims", help="Matryoshka widths, separated by commas or repeated; the full one by default."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub id.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results, in mteb's layout.")] = Path("results"),
@@ -49,7 +50,7 @@ def evaluate(
     )
     if paper and not use_paper_prompts(opened.model):
         console.print(f"{opened.name} has prompts of its own; the paper's task names are not used.", highlight=False)
-    widths = check_widths(opened, dims or [])
+    widths = check_widths(opened, _numbers(dims or []))
     rows = task_rows(opened.model, chosen)
     console.print(prompt_table(rows, f"Prompts of {opened.name} at {opened.revision}"))
     for warning in prompt_warnings(opened.model, rows):
@@ -70,3 +71,14 @@ def evaluate(
     ]
     console.print(score_table(mine, f"{opened.name} at {opened.revision}"))
     console.print(f"Results  {results}", highlight=False, soft_wrap=True)
+
+
+def _numbers(given: list[str]) -> list[int]:
+    """Widths as they were typed."""
+    from gecko_hf.errors import EvaluationError
+
+    parts = [part.strip() for text in given for part in text.split(",")]
+    wrong = [part for part in parts if not part.isdigit()]
+    if wrong:
+        raise EvaluationError(f"--dims takes numbers, as in --dims 384,128, and not {wrong[0]!r}.")
+    return [int(part) for part in parts]

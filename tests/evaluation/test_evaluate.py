@@ -197,6 +197,14 @@ class TestCommand:
         meta = json.loads(next((Path(tmp_path) / "r" / "results").rglob("model_meta.json")).read_text())
         assert meta["name"] == "local/mine"
 
+    def test_widths_may_be_separated_by_commas_or_repeated(self, model_folder, data, tmp_path):
+        command = ["evaluate", str(model_folder), "--local", str(data), "--results", str(tmp_path / "r"), "--dry-run"]
+        for widths in (["--dims", "32,8"], ["--dims", "32", "--dims", "8"]):
+            shown = CliRunner().invoke(app, [*command, *widths], catch_exceptions=False).output
+            assert "2 tasks at 2 widths" in shown
+        with pytest.raises(EvaluationError, match="--dims takes numbers, as in --dims 384,128, and not 'wide'"):
+            CliRunner().invoke(app, [*command, "--dims", "8,wide"], catch_exceptions=False)
+
     def test_nothing_to_measure_is_refused(self, model_folder):
         with pytest.raises(EvaluationError, match="Nothing to measure"):
             CliRunner().invoke(app, ["evaluate", str(model_folder)], catch_exceptions=False)
