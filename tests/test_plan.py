@@ -93,6 +93,17 @@ def test_without_a_pilot_nothing_is_asked_and_it_says_what_it_took(recipe, serve
     assert "give budget.prompt_tokens_per_second" in said
 
 
+def test_a_prefix_cache_can_serve_the_heads_and_what_the_labels_of_a_candidate_share(recipe):
+    planned = plan_run(recipe, Console(quiet=True))
+    generation, likelihood, relevance = planned.steps
+    heads = load_prompts(recipe.llm.prompts).heads
+    for step, name in ((generation, "p_qg"), (likelihood, "p_ql")):
+        assert step.shared == step.usage.requests * -(-len(heads[name]) // 4)
+    # Of three labels two find all but the label itself computed.
+    rest = relevance.usage.prompt_tokens - relevance.shared
+    assert relevance.usage.prompt_tokens / 4 < rest < relevance.usage.prompt_tokens / 2
+
+
 def test_prices_hours_and_a_limit_that_will_be_met_are_shown(recipe):
     budget = replace(
         recipe.budget, prompt_price=2.0, completion_price=4.0, gpu_hour_price=3.0, gpus=8, max_requests=5,

@@ -35,6 +35,11 @@ def compare(
 
     if plot and plot.suffix != ".svg":
         raise EvaluationError(f"--plot writes SVG, not {plot.suffix or 'a file without an ending'}: name a file.svg.")
+    for file in (markdown, plot):
+        if file and not file.parent.is_dir():
+            raise EvaluationError(
+                f"There is no folder {file.parent} to write {file.name} into. Make it, or name another."
+            )
     scores = read_results(results)
     contenders = [comparing.find_contender(model, scores) for model in models]
     only = [name.strip() for part in tasks or [] for name in part.split(",")]

@@ -113,6 +113,13 @@ def test_the_picture_needs_nothing_but_itself_and_no_css_variables(tmp_path):
     assert "<b>&:32" in texts(picture)
 
 
+@pytest.mark.parametrize("option", ["--plot", "--markdown"])
+def test_a_folder_that_is_not_there_is_named_before_anything_is_read(tmp_path, option):
+    command = ["compare", "a", "b", option, str(tmp_path / "none" / "p.svg")]
+    with pytest.raises(EvaluationError, match=r"There is no folder .*none to write p\.svg into"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
 def test_another_format_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(EvaluationError, match=r"--plot writes SVG, not \.png: name a file\.svg"):
         CliRunner().invoke(app, ["compare", "a", "b", "--plot", str(tmp_path / "p.png")], catch_exceptions=False)
