@@ -17,6 +17,7 @@ from gecko_hf.errors import OutputError
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, require_space, write_record
+from gecko_hf.source import state
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.estimate import estimate, space_needed
 from gecko_hf.stages.evaluate import evaluate_stage
@@ -52,7 +53,10 @@ STAGES = (
         "read the text and set the yardstick apart",
         corpus_stage,
         (),
-        lambda r: (r.seed, asdict(r.corpus), r.evaluation.yardstick, r.evaluation.held_out, r.evaluation.dev_share),
+        lambda r: (
+            (r.seed, asdict(r.corpus), r.evaluation.yardstick, r.evaluation.held_out, r.evaluation.dev_share),
+            {name: (asdict(task), state(str(task.source))) for name, task in r.evaluation.tasks.items()},
+        ),
     ),
     Stage(
         "prefinetune",
@@ -222,8 +226,9 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
 
 def needs(recipe: Recipe, name: str) -> list[str]:
     """The stages whose results a training stage of this recipe reads: a mixture of other sources reads no corpus."""
+    tests = bool(recipe.evaluation.tasks)  # which no training row may overlap
     if name == "prefinetune":
-        return [] if recipe.prefinetune.mixture and not recipe.prefinetune.evaluate_every else ["corpus"]
+        return [] if recipe.prefinetune.mixture and not (recipe.prefinetune.evaluate_every or tests) else ["corpus"]
     mixture = recipe.finetune.mixture
     own = not mixture or any(entry.is_own_fret for entry in mixture.values())
     return ["prefinetune", *(["corpus", "fret"] if own or recipe.finetune.evaluate_every else [])]

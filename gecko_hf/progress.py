@@ -31,6 +31,14 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "", style="cyan")
 
 
+def time_left(seconds: float, done: int, total: int | None) -> str:
+    """`, about 3 min left`, from the mean rate so far; empty where nothing is done or the whole is not known."""
+    if not done or not total:
+        return ""
+    left = seconds / done * (total - done)
+    return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
+
+
 class View:
     """Progress of a run's stages on one console.
 
@@ -66,14 +74,14 @@ class View:
     def task(self, description: str) -> Iterator[Report]:
         """A bar for one piece of work; call what it yields with (done, total)."""
         bar = self._progress.add_task(description, total=None)
-        last = time.monotonic()
+        start = last = time.monotonic()
 
         def report(done: int, total: int | None) -> None:
             nonlocal last
             self._progress.update(bar, completed=done, total=total)
             if not self.console.is_terminal and time.monotonic() - last >= PLAIN_EVERY:
                 last = time.monotonic()
-                self.say(f"  {description}: {done} of {total or '?'}")
+                self.say(f"  {description}: {done} of {total or '?'}{time_left(last - start, done, total)}")
 
         try:
             yield report

@@ -82,6 +82,14 @@ def format_document(text: str, title: str = "") -> str:
     return document_prefix(title) + text
 
 
+def without_prompt(text: str) -> str:
+    """What stands behind the prefix that `format_query` or `format_document` wrote; a title is joined to the text."""
+    if text.startswith("task: "):
+        return text.partition(" | query: ")[2]
+    title, _, body = text.removeprefix("title: ").partition(" | text: ")
+    return title_and_text("" if title == NO_TITLE else title, body)
+
+
 def title_and_text(title: str, text: str) -> str:
     """A document as one string, as mteb hands it to a model."""
     return f"{title} {text}".strip() if title else text.strip()

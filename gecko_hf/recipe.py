@@ -18,6 +18,7 @@ import yaml
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.recipe import EvaluationRecipe
+from gecko_hf.evaluation.task_recipe import check_tasks
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm
@@ -28,6 +29,21 @@ from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_st
 RECIPE_FILE = "recipe.yaml"
 
 
+# What a block with a `local` block of its own says of the Hub alone.
+HUB_KEYS = ("source", "path", "revision", "config", "split", "where", "columns")
+
+
+@dataclass(frozen=True)
+class DataRootRecipe:
+    """Where local copies of a recipe's data sets lie.
+
+    Attributes:
+        root: Folder; every block with a `local` block then reads what that names below it, and not the Hub.
+    """
+
+    root: str | None = None
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that a run does."""
@@ -36,6 +52,7 @@ class Recipe:
     output: str | None = None
     seed: int = number(42, low=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    data: DataRootRecipe = field(default_factory=DataRootRecipe)
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
     llm: LLMRecipe = field(default_factory=LLMRecipe)
     budget: BudgetRecipe = field(default_factory=BudgetRecipe)
@@ -64,9 +81,31 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read(file)
     for override in overrides:
         apply_override(tree, override)
-    recipe = build(Recipe, tree, where=str(file))
+    data = tree.get("data")
+    recipe = build(Recipe, _local(tree, data.get("root") if isinstance(data, dict) else None), where=str(file))
     _check(recipe, str(file))
     return recipe
+
+
+def _local(tree: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """The tree with every `local` block in the place of what stands beside it of the Hub, or left out without a root.
+
+    `local: none` leaves the whole block out where there is a root, which has no copy of it.
+    """
+    made = {}
+    for key, value in tree.items():
+        if not isinstance(value, dict):
+            made[key] = value
+            continue
+        block = dict(value)
+        here = block.pop("local", None)
+        if root and here == "none":
+            continue
+        if root and isinstance(here, dict):
+            places = {k: str(Path(root).expanduser() / str(here[k])) for k in ("source", "path") if k in here}
+            block = {k: v for k, v in block.items() if k not in HUB_KEYS} | here | places
+        made[key] = _local(block, root)
+    return made
 
 
 def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -150,3 +189,4 @@ def _check(recipe: Recipe, where: str) -> None:
     lora = bool(recipe.encoder.lora.rank)
     check_stage(recipe.prefinetune, f"{where}: prefinetune", lora=lora)
     check_stage(recipe.finetune, f"{where}: finetune", lora=lora)
+    check_tasks(recipe.evaluation.tasks, f"{where}: evaluation.tasks")

@@ -47,10 +47,12 @@ class Paths:
 
     corpus = property(lambda self: self.root / "corpus")
     yardstick = property(lambda self: self.root / "yardstick" / "queries.parquet")
+    tasks = property(lambda self: self.root / "tasks")
     fret = property(lambda self: self.root / "fret")
     prefinetuned = property(lambda self: self.root / "prefinetuned")
     model = property(lambda self: self.root / "model")
     results = property(lambda self: self.root / "results")
+    task_results = property(lambda self: self.root / "task-results")
     report = property(lambda self: self.root / "report")
     logs = property(lambda self: self.root / "logs")
     vectors = property(lambda self: self.root / "vectors")

@@ -23,6 +23,13 @@ def test_a_document_without_a_title_says_none(title):
     assert prompts.format_document("They meow.", title) == "title: none | text: They meow."
 
 
+@pytest.mark.parametrize("text", ["x", "a | text: b", "task: t | query: y", ""])
+def test_without_its_prompt_a_text_is_what_it_was(text):
+    assert prompts.without_prompt(prompts.format_query("fact checking", text)) == text
+    assert prompts.without_prompt(prompts.format_document(text)) == text
+    assert prompts.without_prompt(prompts.format_document(text, "Cats")) == f"Cats {text}".strip()
+
+
 def test_saved_prompts_are_prefixes_of_the_formatted_texts():
     saved = prompts.model_prompts()
     assert saved["query"] + "x" == prompts.format_query("search result", "x")

@@ -91,3 +91,31 @@ def test_an_override_that_is_none_is_refused(tmp_path, override):
 def test_a_missing_recipe_says_where_it_was_looked_for(tmp_path):
     with pytest.raises(RecipeError, match=r"There is no recipe at .*nowhere"):
         load_recipe(tmp_path / "nowhere")
+
+
+LOCAL = """
+corpus: {path: org/text, config: en, local: {path: text.jsonl}}
+finetune:
+  mixture:
+    both: {kind: labels, source: org/both, revision: main, columns: {text: x}, weight: 2, local: {source: both.jsonl}}
+    only: {kind: labels, source: org/only, weight: 1, local: none}
+"""
+
+
+def test_without_a_root_the_hub_is_read(tmp_path):
+    recipe = load_recipe(write(tmp_path, LOCAL))
+    assert (recipe.corpus.path, recipe.corpus.config) == ("org/text", "en")
+    assert [entry.source for entry in recipe.finetune.mixture.values()] == ["org/both", "org/only"]
+
+
+def test_with_a_root_the_local_copies_are_read_and_what_has_none_is_left_out(tmp_path):
+    recipe = load_recipe(write(tmp_path, LOCAL), ["data.root=copies"])
+    assert (recipe.corpus.path, recipe.corpus.config) == ("copies/text.jsonl", None)
+    assert list(recipe.finetune.mixture) == ["both"]
+    both = recipe.finetune.mixture["both"]
+    assert (both.source, both.revision, both.columns, both.weight) == ("copies/both.jsonl", None, {}, 2.0)
+
+
+def test_a_misspelt_key_of_a_local_block_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"Did you mean finetune\.mixture\.both\.source"):
+        load_recipe(write(tmp_path, LOCAL.replace("{source: both", "{sorce: both")), ["data.root=copies"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -24,9 +25,13 @@ def run(
     quiet_libraries()
     from gecko_hf import pipeline
     from gecko_hf.hub.tables import result_table
+    from gecko_hf.hub.task_scores import task_table
 
     folder = pipeline.run(settings, console, redo=redo)
     console.print(result_table(folder))
+    held_out = task_table(json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8")))
+    if held_out:
+        console.print(held_out)
     console.print(f"\nReport   {folder / 'report' / 'report.html'}", highlight=False, soft_wrap=True)
     console.print(f'Model    SentenceTransformer("{folder / "model"}")', highlight=False, soft_wrap=True)
     console.print(f'FRet     load_dataset("{folder / "fret"}")', highlight=False, soft_wrap=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
+import gzip
 import itertools
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -56,6 +58,8 @@ def read_files(recipe: CorpusRecipe, progress: Report | None = None) -> Corpus:
     for item in hub_items(recipe, report) if root is None else _local_items(root, recipe, report):
         if isinstance(item, Passage):
             corpus.passages.append(item)
+            if root is not None and len(corpus.passages) == recipe.rows:
+                break
         else:
             corpus.set_aside.append(item)
     if not corpus.passages:
@@ -90,10 +94,9 @@ def local_path(recipe: CorpusRecipe) -> Path | None:
         raise CorpusError(
             f"There is no file or folder {recipe.path!r}. Give one that exists, or a Hub data set id such as org/name."
         ) from error
-    given = [f"corpus.{key}" for key in ("config", "rows") if getattr(recipe, key) is not None]
-    if given:
+    if recipe.config is not None:
         raise CorpusError(
-            f"{recipe.path} is on this machine; {' and '.join(given)} belongs to a data set on the Hub. Leave it out."
+            f"{recipe.path} is on this machine; corpus.config belongs to a data set on the Hub. Leave it out."
         )
     return path
 
@@ -102,8 +105,13 @@ def is_hub_id(name: str) -> bool:
     """Whether a name has the form org/name and is not plainly a path."""
     with contextlib.suppress(errors.HFValidationError):
         validate_repo_id(name)
-        return name.count("/") == 1 and name[0] not in "./~" and Path(name).suffix.lower() not in READERS
+        return name.count("/") == 1 and name[0] not in "./~" and suffix_of(Path(name)) not in READERS
     return False
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says how a file is read: the last one, or `.jsonl.gz`."""
+    return ".jsonl.gz" if path.name.lower().endswith(".jsonl.gz") else path.suffix.lower()
 
 
 def find_files(root: Path) -> tuple[dict[str, Path], list[SetAside]]:
@@ -143,7 +151,7 @@ def _entries(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _fault_of_entry(path: Path) -> str:
-    if path.suffix.lower() not in READERS:
+    if suffix_of(path) not in READERS:
         return f"unsupported format: {path.suffix.lower() or 'no suffix'}"
     return "" if os.path.isfile(path) else "broken link, or no plain file"  # noqa: PTH113  (it never raises)
 
@@ -158,7 +166,7 @@ def _local_items(root: Path, recipe: CorpusRecipe, report: Report) -> Iterator[I
             for item in _items_of_file(path, name, recipe):
                 fault = ""
                 yield item
-        except (OSError, csv.Error) as error:
+        except (OSError, EOFError, zlib.error, csv.Error) as error:  # EOFError: a .gz that was cut off
             fault = f"cannot be read: {error}"
         if fault:
             yield SetAside(name, fault)
@@ -168,9 +176,10 @@ def _local_items(root: Path, recipe: CorpusRecipe, report: Report) -> Iterator[I
 def _items_of_file(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
     with path.open("rb") as file:
         head = file.read(2**16)
-    if path.suffix.lower() != ".parquet" and b"\0" in head:
+    suffix = suffix_of(path)
+    if suffix not in (".parquet", ".jsonl.gz") and b"\0" in head:
         return iter([SetAside(name, "is binary, or not UTF-8")])
-    return READERS[path.suffix.lower()](path, name, recipe) if head else iter(())
+    return READERS[suffix](path, name, recipe) if head else iter(())
 
 
 def _read_document(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
@@ -192,7 +201,8 @@ def _read_jsonl(path: Path, name: str, recipe: CorpusRecipe) -> Iterator[Item]:
     """Passages of a file with one JSON object a line; objects without an id are numbered by their lines."""
     columns: dict[str, None] = {}
     # Bytes that are not UTF-8 become lone surrogates, which spoil their row and not the file.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -304,5 +314,6 @@ READERS: dict[str, Callable[[Path, str, CorpusRecipe], Iterator[Item]]] = {
     **dict.fromkeys((".htm", ".html", ".md", ".rst", ".txt"), _read_document),
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
+    ".jsonl.gz": _read_jsonl,
     ".parquet": _read_parquet,
 }

@@ -17,7 +17,8 @@ class CorpusRecipe:
     revision: str | None = None  # of the Hub data set
     config: str | None = None  # of the Hub data set
     split: str = "train"  # of the Hub data set
-    rows: int | None = number(None, low=1)  # of the Hub data set: read only so many, from its start, without the rest
+    # Read only so many: rows from the start of a Hub data set, without the rest; passages from the start of files
+    rows: int | None = number(None, low=1)
     packages: list[str] = field(default_factory=list)  # source: docstrings
     id_column: str = "id"
     title_column: str = "title"

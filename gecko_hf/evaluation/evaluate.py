@@ -126,17 +126,19 @@ def evaluate(
     results.mkdir(parents=True, exist_ok=True)
     jobs = [job for job in plan(opened, tasks, dims, results) if job.dims]
     failed: dict[str, str] = {}
-    for done, job in enumerate(jobs):
-        name = job.task.metadata.name
-        if job.why:
-            view.say(f"{name}: measured before with other {', '.join(job.why)}; measuring again.")
-        try:
-            with view.task(f"{name} ({done + 1} of {len(jobs)})") as report:
-                line = _measure(opened, job, Results(results), batch_size, devices, report)
-        except (OSError, DatasetsError) as error:
-            failed[name] = " ".join(str(error).split())
-            continue
-        view.say(f"{name}: {line}")
+    with view.task("tasks measured") as measured:
+        for done, job in enumerate(jobs):
+            measured(done, len(jobs))
+            name = job.task.metadata.name
+            if job.why:
+                view.say(f"{name}: measured before with other {', '.join(job.why)}; measuring again.")
+            try:
+                with view.task(name) as report:
+                    line = _measure(opened, job, Results(results), batch_size, devices, report)
+            except (OSError, DatasetsError) as error:
+                failed[name] = " ".join(str(error).split())
+                continue
+            view.say(f"{name}: {line}")
     _combine(opened, [t for t in tasks if isinstance(t, AbsTaskAggregate)], dims, Results(results), failed)
     if failed:
         raise EvaluationError(

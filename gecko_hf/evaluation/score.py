@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,9 +55,12 @@ def retrieval_task(
         queries: The queries with their relevant passages.
     """
     splits = sorted({q.split for q in queries})
+    folder = tempfile.TemporaryDirectory(prefix="gecko-corpus-")  # as long as the task
 
     def read() -> Any:
-        corpus = datasets.Dataset.from_list([asdict(p) for p in passages])
+        # On disk, where mteb's own form of the corpus is kept for the next model and split; in memory it is made anew.
+        datasets.Dataset.from_list([asdict(p) for p in passages]).save_to_disk(folder.name)
+        corpus = datasets.load_from_disk(folder.name)
         return {"default": {split: _split(corpus, queries, split) for split in splits}}
 
     revision = hash_of([[asdict(p) for p in passages], [asdict(q) for q in queries]])[:16]

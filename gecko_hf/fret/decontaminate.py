@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,21 @@ class TestSets:
         self.ngram = ngram
         self.names: list[str] = []
         self._near = NearIndex(near)
+        digest = hashlib.sha256(f"{ngram} {near}".encode())
         hashes: list[int] = []
         owners: list[int] = []
         for i, (name, text) in enumerate(texts):
             if name not in self.names:
                 self.names.append(name)
             self._near.add(f"{i:09d} {name}", text)
+            digest.update(f"\0{name}\0{text}".encode("utf-8", "surrogatepass"))
             found = _hashes(normalise(text).split(), ngram)
             hashes += found
             owners += [self.names.index(name)] * len(found)
         order = np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")
         self._hashes = np.array(hashes, dtype=np.uint64)[order]  # 8 bytes an n-gram
         self._owners = np.array(owners, dtype=np.int32)[order]
+        self.fingerprint = digest.hexdigest()
 
     def match(self, text: str) -> str | None:
         """What a text overlaps with: `13 words in a row of SciFact`, `nearly identical to a text of SciFact`; or None."""
@@ -66,15 +69,20 @@ def _hashes(words: list[str], ngram: int) -> list[int]:
     return [int.from_bytes(hashlib.blake2b(run.encode(), digest_size=8).digest()) for run in runs]
 
 
-def load_test_sets(recipe: QualityRecipe) -> TestSets | None:
+def load_test_sets(recipe: QualityRecipe, held_out: Sequence[Path] = ()) -> TestSets | None:
     """The test sets of a recipe; None where it names none.
+
+    Args:
+        recipe: Names test sets and says what an overlap is.
+        held_out: Folders of the run's own tasks.
 
     Raises:
         RecipeError: If a name is neither a folder nor a task of mteb, or a folder holds no text.
     """
-    if not recipe.test_sets:
+    names = [*recipe.test_sets, *map(str, held_out)]
+    if not names:
         return None
-    texts = [pair for name in recipe.test_sets for pair in _texts(name)]
+    texts = [pair for name in names for pair in _texts(name)]
     return TestSets(texts, ngram=recipe.test_ngram, near=recipe.test_near_identical)
 
 

@@ -22,6 +22,7 @@ from gecko_hf.hub.facts import (
 from gecko_hf.hub.onnx_encoder import padding
 from gecko_hf.hub.provenance import Pushed
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
+from gecko_hf.hub.task_scores import task_markdown
 from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths
 
@@ -88,6 +89,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         "base_on_hub": re.fullmatch(HUB_ID, base) is not None and not Path(base).exists(),
         "metric": dict(COLUMNS)[summary["main_metric"]],
         "scores": markdown_table(summary),
+        "task_scores": task_markdown(summary),
         "gains": {dim: gain(summary, dim) for dim in summary["dims"]},
         "prompts": model_prompts(),
         "plain_pooling": plain_mean_pooling(paths.model),

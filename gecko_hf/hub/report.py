@@ -19,6 +19,7 @@ import yaml
 
 from gecko_hf.hub.chart import CIRCLE, DIAMOND, SQUARE, Chart, render, round_ticks
 from gecko_hf.hub.tables import COLUMNS
+from gecko_hf.hub.task_scores import task_lines
 
 SHOWN_CHARS = 1200  # of a passage in the row browser; thousands of whole ones would make a page that opens slowly
 BINS = 28  # of a histogram
@@ -59,6 +60,7 @@ def write_report(
         "score_charts": {"wide": score_chart(summary, 620, 500), "narrow": score_chart(summary, 380, 320)},
         "score_groups": _score_groups(summary),
         "columns": COLUMNS,
+        "task_lines": task_lines(dict(summary)),
         "loss_charts": {stage: loss_chart(curve) for stage, curve in curves.items()},
         "label_charts": {measure: label_chart(rows, measure) for measure in ("ql", "rc")},
         "ranks": {key: _rank_shares(rows, key) for key in ("seed_fused_rank", "positive_rank")},

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -47,8 +48,7 @@ def summarise(
     human = recipe.evaluation.yardstick == "see_also"
     relabelled = sum(row["positive_id"] != row["seed_id"] for row in labels)
     corpus = records["corpus"]["counts"]
-    scored = paths.logs / "scores.json"
-    scores = json.loads(scored.read_text(encoding="utf-8")) if "evaluate" in records else []
+    scores = _read(paths.logs / "scores.json") if "evaluate" in records else []
     return {
         "name": recipe.name,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,6 +65,8 @@ def summarise(
             "split": "test",
         },
         "scores": [_score_row(s) for s in scores if s["split"] == "test"],
+        "task_scores": _read(paths.logs / "task_scores.json") if "evaluate" in records else [],
+        "mixtures": _mixtures(paths),
         "dev_scores": [_score_row(s) for s in scores if s["split"] == "dev"],
         "fret": {
             "rows": len(labels),
@@ -87,6 +89,18 @@ def summarise(
         "machine": environment["machine"],
         "recipe": as_dict(recipe),
     }
+
+
+def _mixtures(paths: Paths) -> dict[str, Any]:
+    """Stage -> data set -> its rows, what was set aside, and its block with the commit that was read."""
+    files = {stage: paths.logs / f"{stage}_mixture.json" for stage in ("prefinetune", "finetune")}
+    return {stage: json.loads(file.read_text(encoding="utf-8")) for stage, file in files.items() if file.exists()}
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """A list of rows; none if there is no such file."""
+    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return rows
 
 
 def _score_row(score: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 
 from gecko_hf.corpus.fingerprint import input_state
@@ -41,6 +42,7 @@ def corpus_stage(run: Run) -> Counts:
         write_queries(queries, run.paths.yardstick)
     else:
         held_out = {p.id for p in passages if split_of(f"{recipe.seed}:{p.id}", recipe.evaluation.held_out) == "dev"}
+    tasks = _write_tasks(run)
     write_corpus(passages, run.paths.corpus)
     write_json(sorted(held_out), run.paths.corpus / "held_out.json")
     write_json(merged, run.paths.corpus / "merged.json")
@@ -49,4 +51,18 @@ def corpus_stage(run: Run) -> Counts:
     (run.paths.corpus / "set_aside.jsonl").write_text(lines, encoding="utf-8")
     run.__dict__.pop("passages", None)
     counts = {"passages": len(passages), "merged": len(merged), "set_aside": len(corpus.set_aside)}
-    return counts | ({"queries": len(queries)} if queries else {"held_out": len(held_out)})
+    counts |= {"queries": len(queries)} if queries else {"held_out": len(held_out)}
+    return counts | ({"tasks": tasks} if tasks else {})
+
+
+def _write_tasks(run: Run) -> int:
+    """Write the held-out data sets as tasks; what an earlier recipe wrote is removed."""
+    from gecko_hf.evaluation.held_out import write_held_out
+
+    shutil.rmtree(run.paths.tasks, ignore_errors=True)
+    if not run.recipe.evaluation.tasks:
+        return 0
+    with run.view.task("setting data sets apart"):
+        read = write_held_out(run.recipe.evaluation.tasks, run.paths.tasks, run.recipe.seed)
+    write_json({name: asdict(task) for name, task in read.items()}, run.paths.tasks / "tasks.json")
+    return len(read)

@@ -63,7 +63,8 @@ def train_seconds(rows: int, passages: int, recipe: Recipe, stage: StageRecipe, 
     from gecko_hf.training.arguments import precision_of
 
     rate = speed.bfloat16 if precision_of(recipe.precision) == "bfloat16" else speed.float32
-    tokens = rows * (min(QUERY_TOKENS, recipe.encoder.max_seq_length) + passages * recipe.encoder.max_seq_length)
+    length = min(stage.max_seq_length or recipe.encoder.max_seq_length, recipe.encoder.max_seq_length)
+    tokens = rows * (min(QUERY_TOKENS, length) + passages * length)
     with frozen_layers(model, stage.freeze_layers):
         trained = _weights(model, trained=True)
     seconds = (2 * _weights(model) + 4 * trained) * tokens / (rate * TRAIN_EFFICIENCY)

@@ -37,7 +37,40 @@ def evaluate_stage(run: Run) -> Counts:
                 encoder = stored_encoder(store, dim, f"{recipe.name}/{role}-{dim}", report)
                 scores += score(encoder, task, paths.results, label=label, role=role, dim=dim)
     write_json([asdict(s) for s in scores], paths.logs / "scores.json")
-    return {"models": len(models) + recipe.evaluation.bm25, "scores": len(scores)}
+    counts = {"models": len(models) + recipe.evaluation.bm25, "scores": len(scores)}
+    return counts | ({"tasks": _score_tasks(run)} if recipe.evaluation.tasks else {})
+
+
+def _score_tasks(run: Run) -> int:
+    """Measure the untouched base, at its own best length and without prompts, and the finished encoder on the held-out tasks."""
+    from gecko_hf.evaluation.evaluate import check_widths, evaluate
+    from gecko_hf.evaluation.local_data import local_tasks
+    from gecko_hf.evaluation.model import open_model
+    from gecko_hf.evaluation.results import read_results
+
+    recipe, paths = run.recipe, run.paths
+    tasks = local_tasks(paths.tasks)
+    names = {task.metadata.name for task in tasks}
+    rows = []
+    for role, source in (("base", recipe.encoder.base), ("gecko", str(paths.model))):
+        opened = open_model(source, revision=recipe.encoder.revision if role == "base" else None)
+        widths = check_widths(opened, recipe.encoder.dims)
+        evaluate(opened, tasks, widths, paths.task_results, run.view)
+        rows += [
+            {
+                "role": role,
+                "model": s.model,
+                "dim": s.dim,
+                "task": s.task,
+                "type": s.type,
+                "metric": s.metric,
+                "value": s.value,
+            }
+            for s in read_results(paths.task_results)
+            if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names and s.dim in widths
+        ]
+    write_json(rows, paths.logs / "task_scores.json")
+    return len(tasks)
 
 
 def yardstick_name(recipe: Recipe) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from gecko_hf.run_folder import Paths
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from gecko_hf.fret.decontaminate import TestSets
     from gecko_hf.model.vectors import VectorStore
 
 Counts = dict[str, int]
@@ -55,6 +56,14 @@ class Run:
         )
         check_dims(model, encoder.dims)
         return model
+
+    @cached_property
+    def tests(self) -> TestSets | None:
+        """Test sets that no query and no positive may overlap: those that the recipe names, and its held-out tasks."""
+        from gecko_hf.fret.decontaminate import load_test_sets
+
+        own = [self.paths.tasks / name for name in self.recipe.evaluation.tasks]
+        return load_test_sets(self.recipe.fret.quality, own)
 
     def store(self, model: SentenceTransformer) -> VectorStore:
         """The vectors of a model, kept in the run folder."""

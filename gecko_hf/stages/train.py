@@ -5,6 +5,7 @@ Under `accelerate launch` every process runs these; the first one writes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from gecko_hf.training.recipe import StageRecipe
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from gecko_hf.model.vectors import Vectors
+    from gecko_hf.progress import Report
     from gecko_hf.training.data import TrainingSet
 
 
@@ -68,7 +71,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     """The data sets of a stage's mixture, read by the first process and then by the others from what it wrote."""
     from accelerate import PartialState
 
-    from gecko_hf.training.data import build_set
+    from gecko_hf.training.data import build_set, with_vectors
 
     recipe: StageRecipe = getattr(run.recipe, stage)
     mixture = recipe.mixture
@@ -79,11 +82,16 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     with PartialState().main_process_first():
         for name, entry in mixture.items():
             with run.view.task(f"reading {name}") as report:
-                sets.append(
-                    build_set(
-                        name, entry, run.paths.root / "mixture", run.recipe.seed, recipe.title_in_text, default=own
-                    )
+                one = build_set(
+                    name,
+                    entry,
+                    run.paths.root / "mixture",
+                    run.recipe.seed,
+                    recipe.title_in_text,
+                    default=own,
+                    tests=run.tests,
                 )
+                sets.append(with_vectors(one, _base_vectors(run, recipe, report)) if entry.keep else one)
                 report(len(sets[-1].rows), len(sets[-1].rows))
     if is_main():
         write_json(
@@ -91,6 +99,14 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
             run.paths.logs / f"{stage}_mixture.json",
         )
     return sets
+
+
+def _base_vectors(run: Run, recipe: StageRecipe, report: Report) -> Callable[[list[str]], Vectors]:
+    """Embeds texts as the untouched base reads them, as far as the stage reads them; kept in the run folder."""
+    base = run.base()
+    base.max_seq_length = recipe.max_seq_length or base.max_seq_length
+    store = run.store(base)
+    return lambda texts: store.encode(texts, report=report)
 
 
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:

@@ -82,18 +82,16 @@ class RunWorkshop:
         """The retriever's vectors of texts."""
         return self._store.encode(texts)
 
-    @cached_property
+    @property
     def tests(self) -> TestSets | None:
         """Test sets that nothing may overlap."""
-        from gecko_hf.fret.decontaminate import load_test_sets
-
-        return load_test_sets(self.recipe.quality)
+        return self.run.tests
 
 
 def publish(paths: Paths, storage: str) -> None:
     """Copy what a worker needs of a run folder to remote storage."""
     fs, root = fsspec.url_to_fs(storage)
-    for part in (paths.root / RECIPE_FILE, paths.corpus, paths.vectors):
+    for part in (paths.root / RECIPE_FILE, paths.corpus, paths.vectors, paths.tasks):
         for file in [part] if part.is_file() else sorted(f for f in part.rglob("*") if f.is_file()):
             target = f"{root}/{file.relative_to(paths.root).as_posix()}"
             if not fs.exists(target) or fs.size(target) != file.stat().st_size:
@@ -108,6 +106,8 @@ def open_workshop(root: str) -> RunWorkshop:
     if "://" in root:
         folder = Path(tempfile.mkdtemp(prefix="gecko-run-"))
         fs, path = fsspec.url_to_fs(root)
-        for name in (RECIPE_FILE, "corpus", "vectors"):
+        for name in (RECIPE_FILE, "corpus", "vectors", "tasks"):
+            if name == "tasks" and not fs.exists(f"{path}/{name}"):
+                continue
             fs.get(f"{path}/{name}", str(folder / name), recursive=name != RECIPE_FILE)
     return RunWorkshop(Run(load_run_recipe(folder), Paths(folder), View(Console(quiet=True))))

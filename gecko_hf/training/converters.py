@@ -158,11 +158,11 @@ def nli(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         yield from ["no entailed hypothesis"] * len(contradicted[premise])
 
 
-def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
+def labels(rows: Iterable[Row], draw: random.Random, *, unique_id: bool = True) -> Iterator[Example | str]:
     """A text, another of its label, and one of any other label (paper, section 3.3).
 
     A unique id is appended to all three, so that only the row's own negative is hard: other rows' texts, which may have the
-    same label, are told apart by the id. Its form is ours.
+    same label, are told apart by the id. Its form is ours. Without it, let a row compete with its own negative alone.
     """
     texts, classes = [], []
     for row in rows:
@@ -184,7 +184,7 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         foe = draw.randrange(len(texts))
         while classes[foe] == label:
             foe = draw.randrange(len(texts))
-        mark = f" | id: {hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}"
+        mark = f" | id: {hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}" if unique_id else ""
         yield Example(texts[i] + mark, Text(texts[twin] + mark), [Text(texts[foe] + mark)])
 
 

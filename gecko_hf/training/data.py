@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
-from huggingface_hub import HfApi
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.prompts import format_query
+from gecko_hf.prompts import format_query, without_prompt
 from gecko_hf.run_folder import hash_of, write_json
-from gecko_hf.training.converters import KINDS, Example, Text
+from gecko_hf.source import by_role, pinned, read_source, state
+from gecko_hf.training.converters import KINDS, Example, Text, labels
 from gecko_hf.training.mixture import document_writer
 from gecko_hf.training.mixture_recipe import DataRecipe
 
-FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
+if TYPE_CHECKING:
+    from gecko_hf.fret.decontaminate import TestSets
+
 ASIDE = "set_aside.json"
-COMMIT = re.compile("[0-9a-f]{40}")
+VECTORS = "label"  # one of the names that sentence-transformers does not read as text
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def build_set(
     seed: int,
     title_in_text: float = 0.0,
     default: str | None = None,
+    tests: TestSets | None = None,
 ) -> TrainingSet:
     """Read a data set and write its training rows.
 
@@ -64,6 +69,7 @@ def build_set(
         seed: Seeds what the converters draw, and which rows are taken where there is a cap.
         title_in_text: See `mixture.document_writer`.
         default: Where FRet lies if the block names no source.
+        tests: Test sets that no query and no positive may overlap.
 
     Raises:
         RecipeError: If nothing can be read from the source, a column is missing, or no row is left.
@@ -72,7 +78,7 @@ def build_set(
     if source is None:
         raise RecipeError(f"{name} is the FRet of this run, and there is none. Name a source.")
     recipe = pinned(recipe, source, name)
-    key = hash_of([asdict(recipe), source, _state(source), seed, title_in_text])
+    key = hash_of([asdict(recipe), source, state(source), seed, title_in_text, tests and tests.fingerprint])
     place = folder / f"{name}-{key[:12]}"
     try:
         rows = datasets.Dataset.from_generator(
@@ -84,6 +90,7 @@ def build_set(
                 "seed": seed,
                 "title_in_text": title_in_text,
                 "place": place,
+                "tests": tests,
             },
             features=_features(recipe),
             cache_dir=str(place),
@@ -96,7 +103,13 @@ def build_set(
 
 
 def write_rows(
-    recipe: DataRecipe, source: str, name: str, seed: int, title_in_text: float, place: Path
+    recipe: DataRecipe,
+    source: str,
+    name: str,
+    seed: int,
+    title_in_text: float,
+    place: Path,
+    tests: TestSets | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The training rows of a source; counts in a file what is set aside.
 
@@ -106,9 +119,12 @@ def write_rows(
     aside: Counter[str] = Counter()
     written = 0
     document = document_writer(title_in_text, seed)
-    for example in convert(read_source(recipe, source, name), recipe, seed):
+    rows = read_source(recipe, source, name, recipe.kind, KINDS[recipe.kind].columns)
+    for example in convert(rows, recipe, seed):
         if isinstance(example, str):
             aside[example] += 1
+        elif tests and (match := tests.match(example.query) or tests.match(example.positive.text)):
+            aside[f"test text: {match}"] += 1
         elif len(row := training_row(example, recipe, document)) < len(_features(recipe)):
             aside["fewer hard negatives or scores than asked for"] += 1
         else:
@@ -121,12 +137,13 @@ def write_rows(
 
 def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[Example | str]:
     """Examples of a data set, and reasons where a row gives none."""
-    back = {column: role for role, column in recipe.columns.items()}
-    if back:
-        rows = rows.rename_columns({c: r for c, r in back.items() if c in rows.column_names and c != r})
+    rows = by_role(rows, recipe.columns)
     if recipe.rows is not None and recipe.rows < len(rows):
         rows = rows.shuffle(seed=seed).select(range(recipe.rows))
-    return KINDS[recipe.kind].convert(rows, random.Random(seed))  # not security: seeded sampling
+    converter = KINDS[recipe.kind].convert
+    if recipe.kind == "labels":
+        converter = partial(labels, unique_id=recipe.unique_id)
+    return converter(rows, random.Random(seed))  # not security: seeded sampling
 
 
 def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, str], str]) -> dict[str, Any]:
@@ -149,6 +166,19 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     return row
 
 
+def with_vectors(one: TrainingSet, encode: Callable[[list[str]], np.ndarray]) -> TrainingSet:
+    """The set with the untouched base's vectors of each row's texts, one after the other, in the column `label`.
+
+    Args:
+        one: The set.
+        encode: Gives the base's vectors of texts without prompts, (texts, width).
+    """
+    texts = [[without_prompt(text) for text in one.rows[column]] for column in one.rows.column_names]
+    vectors = np.concatenate([encode(column) for column in texts], axis=1)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    return replace(one, rows=one.rows.add_column(VECTORS, column))
+
+
 def negatives_of(recipe: DataRecipe) -> int:
     """How many hard negatives a row of a data set has."""
     return KINDS[recipe.kind].hard if recipe.hard_negatives is None else recipe.hard_negatives
@@ -162,61 +192,3 @@ def columns(hard_negatives: int) -> list[str]:
 def _features(recipe: DataRecipe) -> datasets.Features:
     names = {n: datasets.Value("string") for n in columns(negatives_of(recipe))}
     return datasets.Features(names | ({"scores": datasets.List(datasets.Value("float32"))} if recipe.scores else {}))
-
-
-def pinned(recipe: DataRecipe, source: str, name: str) -> DataRecipe:
-    """The block with the commit that its branch or tag of a Hub data set stands at now.
-
-    Raises:
-        RecipeError: If the Hub does not tell it.
-    """
-    if Path(source).exists() or COMMIT.fullmatch(recipe.revision or ""):
-        return recipe
-    try:
-        commit = HfApi().dataset_info(source, revision=recipe.revision).sha
-    except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"{name}: no data set loads from {source!r}: {error} Give a .jsonl, .parquet or .csv file, a folder of such, or "
-            "a Hub data set id; without a connection also the commit, as revision."
-        ) from error
-    return replace(recipe, revision=commit)
-
-
-def read_source(recipe: DataRecipe, source: str, name: str) -> datasets.Dataset:
-    """The rows of a local file or folder, or of a Hub data set.
-
-    Raises:
-        RecipeError: If nothing loads from there, or the kind's columns are not there.
-    """
-    path = Path(source)
-    try:
-        if path.is_dir():
-            found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split)
-        elif path.is_file():
-            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
-        else:
-            found = datasets.load_dataset(source, recipe.config, split=recipe.split, revision=recipe.revision)
-    except (OSError, ValueError, KeyError) as error:
-        raise RecipeError(
-            f"{name}: no data set loads from {source!r}: {error}. Give a .jsonl, .parquet or .csv file, a folder of such, "
-            "or a Hub data set id."
-        ) from error
-    have = {**{c: c for c in found.column_names}, **recipe.columns}
-    missing = [role for role in KINDS[recipe.kind].columns if have.get(role) not in found.column_names]
-    if missing:
-        raise RecipeError(
-            f"{name}: {source} has the columns {', '.join(found.column_names)}, and {recipe.kind} reads "
-            f"{', '.join(KINDS[recipe.kind].columns)}. Say where {missing[0]} is: columns: {{{missing[0]}: COLUMN}}."
-        )
-    for column, value in recipe.where.items():
-        if column not in found.column_names:
-            raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")
-        found = found.filter(lambda cell, value=value: str(cell) == value, input_columns=[column])
-    return found
-
-
-def _state(source: str) -> list[Any]:
-    """What changes when local files do."""
-    path = Path(source)
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path] if path.is_file() else []
-    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]

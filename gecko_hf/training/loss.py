@@ -24,6 +24,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from sentence_transformers.util import all_gather, all_gather_with_grad, get_rank, pairwise_cos_sim
 from torch import Tensor
 
+from gecko_hf.training import regularisers
 from gecko_hf.training.candidates import Batch, Block, mask_duplicates, mask_false_negatives, text_ids
 from gecko_hf.training.lengths import by_length, embed_by_length
 from gecko_hf.training.options import LossOptions
@@ -31,7 +32,7 @@ from gecko_hf.training.regularisers import Regulariser, distillation, spread_out
 
 
 class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
-    """Eq. (3). Inputs: (query, positive) or (query, positive, negative, ...) columns; labels only for distillation.
+    """Eq. (3). Inputs: (query, positive) or (query, positive, negative, ...) columns; labels for distillation or keeping.
 
     Args:
         model: The model that is trained.
@@ -43,6 +44,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             that memory does not grow with the batch; the values are the same.
         chunk_size: Texts that are embedded in one forward, sorted by length, where gradients are not cached; None embeds a
             column at once.
+        learn: Weight of eq. (3).
+        keep: Weight of the divergence from the base's similarities, whose vectors are the labels.
         options: What later work does differently.
     """
 
@@ -56,6 +59,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         gather_across_devices: bool = False,
         mini_batch_size: int | None = None,
         chunk_size: int | None = None,
+        learn: float = 1.0,
+        keep: float = 0.0,
         options: LossOptions | None = None,
     ) -> None:
         super().__init__(
@@ -70,6 +75,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         self.uses_gradient_cache = mini_batch_size is not None
         self.mini_batch_size = mini_batch_size or 0
         self.chunk_size = chunk_size
+        self.learn, self.keep = learn, keep
         self._ids: list[Tensor] | None = None
         self._places: Sequence[Tensor] | None = None  # of the rows, where the columns were sorted by length
         self._regularisers: list[Regulariser] = []
@@ -77,6 +83,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             self._regularisers.append(spread_out(model, self.options.spread_out))
         if self.options.distillation:
             self._regularisers.append(distillation(model, self.options.distillation, temperature))
+        if keep:
+            self._regularisers.append(regularisers.keep(keep, temperature))
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Embed each column by itself: queries are short, and one merged forward would pad them to passage length."""
@@ -104,7 +112,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             labels: A teacher's scores of the positive and the negatives, for distillation: (batch, 1 + negatives).
         """
         batch = self._batch(embeddings)
-        loss = self._rows(batch, 0, len(batch.columns[0]))
+        loss = self.learn * self._rows(batch, 0, len(batch.columns[0]))
         for regulariser in self._regularisers:
             loss = loss + regulariser(batch.columns, labels)
         return loss
@@ -122,7 +130,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         size, total = len(columns[0]), columns[0].new_zeros(())
         for begin in range(0, size, self.mini_batch_size):
             end = min(begin + self.mini_batch_size, size)
-            part = self._rows(batch, begin, end) * ((end - begin) / size)
+            part = self._rows(batch, begin, end) * (self.learn * (end - begin) / size)
             total = total + _done(part, with_backward)
         for regulariser in self._regularisers:
             total = total + _done(regulariser(batch.columns, labels), with_backward)
@@ -186,6 +194,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         }
         if not self.in_batch:
             config["in_batch"] = False
+        if self.keep:
+            config |= {"learn": self.learn, "keep": self.keep}
         if self.uses_gradient_cache:
             config["mini_batch_size"] = self.mini_batch_size
         default = asdict(LossOptions())

@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.schema import number
+from gecko_hf.source_recipe import SourceRecipe
 
 MOST_NEGATIVES = 16
 Kind = Literal["fret", "pairs", "passages", "hotpotqa", "fever", "medmcqa", "nli", "labels"]
 
 
 @dataclass(frozen=True)
-class DataRecipe:
+class DataRecipe(SourceRecipe):
     """A data set of a mixture.
 
     Attributes:
-        kind: How it is read (`converters.py`).
-        source: Local file or folder, or Hub id; for `fret` without one, the FRet of this run.
-        revision: Commit, tag or branch of the Hub id. A branch is resolved to its commit when the rows are read.
-        config: Configuration of the Hub data set.
-        split: Its split.
-        where: Column -> value that a row must have.
-        columns: Role -> column, where the data set's names are not the kind's own.
+        kind: How it is read (`converters.py`); `fret` without a source is the FRet of this run.
         task: What stands after `task:`; the kind's own task by default.
         symmetric: Whether documents are read as queries too; the kind's own by default.
         negatives: Whether other rows of a batch are negatives, or only the row's own.
         hard_negatives: How many a row has; rows with fewer are set aside. The kind's own number by default.
         scores: Whether a teacher's scores are read from the role `scores`: of the positive, then of each negative.
+        unique_id: Whether the three texts of a row of `labels` carry an id of their own, as in the paper.
+        learn: Weight of eq. (3).
+        keep: Weight of the divergence from the untouched base's similarities, which reads the same texts without prompts
+            (Li & Hoiem 2016, arXiv 1606.09282, learning without forgetting): what it could is kept under the new prompts.
         weight: Share of the steps, relative to the other data sets; without any, by the number of rows.
-        rows: How many rows are drawn, at most.
     """
 
     kind: Kind = "pairs"
-    source: str | None = None
-    revision: str | None = None
-    config: str | None = None
-    split: str = "train"
-    where: dict[str, str] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
     task: str | None = None
     symmetric: bool | None = None
     negatives: Literal["in_batch", "own_only"] = "in_batch"
     hard_negatives: int | None = None
     scores: bool = False
+    unique_id: bool = True
+    learn: float = number(1.0, low=0.0)
+    keep: float = number(0.0, low=0.0)
     weight: float | None = None
-    rows: int | None = None
 
     @property
     def is_own_fret(self) -> bool:
@@ -69,6 +64,12 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
             raise RecipeError(f"{where}.{name}.hard_negatives is {entry.hard_negatives}; give 0 to {MOST_NEGATIVES}.")
         if entry.negatives == "own_only" and entry.hard_negatives == 0:
             raise RecipeError(f"{where}.{name} has neither in-batch nor hard negatives, so it teaches nothing.")
+        if not entry.learn and not entry.keep:
+            raise RecipeError(f"{where}.{name} has learn 0 and keep 0, so it teaches nothing. Leave the data set out.")
+        if entry.keep and entry.scores:
+            raise RecipeError(
+                f"{where}.{name}: a row carries a teacher's scores or the base's vectors. Choose scores or keep."
+            )
     weighted = [name for name, entry in mixture.items() if entry.weight is not None]
     if weighted and len(weighted) < len(mixture):
         missing = next(name for name in mixture if name not in weighted)

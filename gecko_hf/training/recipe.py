@@ -27,6 +27,7 @@ class StageRecipe:
         warmup_ratio: Share of the steps in which the learning rate rises.
         same_tower: Whether other queries are negatives.
         gather_across_devices: Whether texts of other processes are negatives too.
+        max_seq_length: Tokens of a text that this stage reads, prompt included; as many as the encoder by default.
         mini_batch_size: Texts that are embedded at once with gradient caching: memory does not grow with the batch.
         chunk_size: Texts that are embedded in one forward, short ones with short ones, so that there is less padding.
         freeze_layers: How many of the lowest layers, with the embeddings, stay as they are; a step takes less time.
@@ -52,6 +53,7 @@ class StageRecipe:
     warmup_ratio: float = number(0.1, low=0.0, high=1.0)
     same_tower: bool = True
     gather_across_devices: bool = True
+    max_seq_length: int | None = number(None, low=8)
     mini_batch_size: int | None = None
     chunk_size: int | None = None
     freeze_layers: int = number(0, low=0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, GlobalOrthogonalRegularizationLoss
-from sentence_transformers.util import pairwise_cos_sim
+from sentence_transformers.util import cos_sim, pairwise_cos_sim
 from torch import Tensor
 
 Regulariser = Callable[[list[Tensor], Tensor | None], Tensor]
@@ -42,3 +42,29 @@ def distillation(model: SentenceTransformer, weight: float, temperature: float) 
         return weight / temperature**2 * loss.compute_loss_from_embeddings(columns, labels.to(columns[0]))
 
     return term
+
+
+def keep(weight: float, temperature: float) -> Regulariser:
+    """The divergence of each text's softmax over all other texts of the batch from that of the base's vectors.
+
+    Labels are those vectors, of a row's texts one after the other: (batch, texts a row x width of the base). Similarities are
+    compared and not vectors, so that a narrow vector learns what a whole one of the base knows.
+    """
+
+    def term(columns: list[Tensor], labels: Tensor | None) -> Tensor:
+        if labels is None:
+            raise ValueError("keep needs the base's vectors of every text: a column `label`.")
+        size = len(columns[0])
+        teacher = labels.to(columns[0]).reshape(size, len(columns), -1).transpose(0, 1).flatten(0, 1)
+        student = _log_softmax_of_others(torch.cat(columns), temperature)
+        target = _log_softmax_of_others(teacher, temperature)
+        return weight * torch.nn.functional.kl_div(student, target, reduction="batchmean", log_target=True)
+
+    return term
+
+
+def _log_softmax_of_others(texts: Tensor, temperature: float) -> Tensor:
+    """Each text's softmax over the other texts, by cosine: (texts, texts - 1)."""
+    scores = cos_sim(texts, texts) / temperature
+    others = ~torch.eye(len(texts), dtype=torch.bool, device=texts.device)
+    return scores[others].view(len(texts), -1).log_softmax(dim=1)

@@ -29,7 +29,7 @@ from gecko_hf.model.dropout import without_dropout
 from gecko_hf.model.freeze import frozen_layers
 from gecko_hf.model.merge import average_with
 from gecko_hf.training.arguments import arguments
-from gecko_hf.training.data import TrainingSet, columns
+from gecko_hf.training.data import VECTORS, TrainingSet, columns
 from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture_recipe import DataRecipe, steps_shares
 from gecko_hf.training.negatives import count_negatives
@@ -74,8 +74,11 @@ def train_stage(
         RecipeError: If the rows do not fill one batch, lack scores, or a query would see no negatives.
         ValueError: If the columns are not training columns.
     """
+    length = model.max_seq_length
+    if recipe.max_seq_length:
+        model.max_seq_length = min(recipe.max_seq_length, length or recipe.max_seq_length)
     single = isinstance(rows, datasets.Dataset)
-    sets = [TrainingSet("", rows, {}, DataRecipe("fret"))] if single else list(rows)
+    sets = [TrainingSet("", rows, {}, DataRecipe(kind="fret"))] if single else list(rows)
     if recipe.gradient_checkpointing and model.transformers_model is not None:
         # Asked of the model: sentence-transformers 6.2 has not the method that the trainer's argument calls.
         model.transformers_model.activation_checkpointing_enable()
@@ -109,6 +112,7 @@ def train_stage(
         trainer._load_from_checkpoint(trainer.state.best_model_checkpoint)
     if recipe.average_last > 1:
         average_with(model, [SentenceTransformer(str(c)) for c in _last_checkpoints(folder, recipe.average_last - 1)])
+    model.max_seq_length = length
     model.eval()
     return _curve(trainer.state)
 
@@ -133,7 +137,7 @@ def _check_rows(one: TrainingSet, recipe: StageRecipe) -> None:
 
 
 def _text_columns(one: TrainingSet) -> list[str]:
-    return [c for c in one.rows.column_names if c != "scores"]
+    return [c for c in one.rows.column_names if c not in ("scores", VECTORS)]
 
 
 def _loss(
@@ -151,6 +155,8 @@ def _loss(
         gather_across_devices=recipe.gather_across_devices and processes() > 1,
         mini_batch_size=recipe.mini_batch_size,
         chunk_size=recipe.chunk_size,
+        learn=one.recipe.learn,
+        keep=one.recipe.keep,
         options=recipe.loss,
     )
     negatives = count_negatives(loss, recipe.batch_size, len(_text_columns(one)) - 2, processes())

@@ -38,6 +38,8 @@ def summary():
             _scores("gecko", "Gecko", 8, 0.36),
         ],
         "dev_scores": [],
+        "task_scores": [],
+        "mixtures": {},
         "fret": {"rows": 2, "relabelled": 1, "relabelled_share": 0.5, "tasks": {"search result": 2},
             "llm": "unigram", "candidates": 3},
         "corpus": {"passages": 3, "merged": 1, "set_aside": 0},

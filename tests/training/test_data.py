@@ -4,10 +4,13 @@ import gzip
 import json
 import re
 
+import numpy as np
 import pytest
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.training.data import build_set, columns, pinned
+from gecko_hf.fret.decontaminate import TestSets
+from gecko_hf.source import pinned
+from gecko_hf.training.data import build_set, columns, with_vectors
 from gecko_hf.training.mixture_recipe import DataRecipe, check_mixture, steps_shares
 
 PAIRS = [{"question": f"q{i}", "answer": f"a{i}", "id": i} for i in range(20)]
@@ -37,7 +40,9 @@ def build(recipe, tmp_path, **options):
 
 
 def test_rows_have_exactly_the_training_columns_in_the_format_of_the_prompts(source, tmp_path):
-    recipe = DataRecipe("pairs", source(PAIRS), columns={"query": "question", "positive": "answer"}, task="trivia")
+    recipe = DataRecipe(
+        kind="pairs", source=source(PAIRS), columns={"query": "question", "positive": "answer"}, task="trivia"
+    )
     made = build(recipe, tmp_path)
     assert made.rows.column_names == ["anchor", "positive"]
     assert made.rows[3] == {"anchor": "task: trivia | query: q3", "positive": "title: none | text: a3"}
@@ -46,7 +51,7 @@ def test_rows_have_exactly_the_training_columns_in_the_format_of_the_prompts(sou
 
 def test_a_share_of_the_titles_can_stand_in_the_text(source, tmp_path):
     titled = [{"query": f"q{i}", "positive": "a", "title": f"T{i}"} for i in range(100)]
-    found = build(DataRecipe("pairs", source(titled)), tmp_path, title_in_text=0.5).rows["positive"][:]
+    found = build(DataRecipe(kind="pairs", source=source(titled)), tmp_path, title_in_text=0.5).rows["positive"][:]
     joined = [text == f"title: none | text: T{i} a" for i, text in enumerate(found)]
     assert 30 < sum(joined) < 70
     assert [t for t, j in zip(found, joined, strict=True) if not j] == [
@@ -56,7 +61,7 @@ def test_a_share_of_the_titles_can_stand_in_the_text(source, tmp_path):
 
 def test_a_symmetric_set_reads_both_sides_as_queries(source, tmp_path):
     rows = [{"premise": "p", "hypothesis": "yes", "label": 0}, {"premise": "p", "hypothesis": "no", "label": 2}]
-    made = build(DataRecipe("nli", source(rows)), tmp_path)
+    made = build(DataRecipe(kind="nli", source=source(rows)), tmp_path)
     assert made.rows[0] == {
         "anchor": "task: semantic similarity | query: p",
         "positive": "task: semantic similarity | query: yes",
@@ -67,7 +72,7 @@ def test_a_symmetric_set_reads_both_sides_as_queries(source, tmp_path):
 @pytest.mark.parametrize(("wanted", "left"), [(0, 4), (1, 3), (2, 1)])
 def test_rows_with_too_few_hard_negatives_are_set_aside_and_counted(source, tmp_path, wanted, left):
     """The positive itself and a negative that came twice do not count."""
-    made = build(DataRecipe("passages", source(PASSAGES), hard_negatives=wanted), tmp_path)
+    made = build(DataRecipe(kind="passages", source=source(PASSAGES), hard_negatives=wanted), tmp_path)
     assert made.rows.column_names == columns(wanted)
     assert len(made.rows) == left
     assert made.set_aside == ({"fewer hard negatives or scores than asked for": 4 - left} if left < 4 else {})
@@ -76,12 +81,12 @@ def test_rows_with_too_few_hard_negatives_are_set_aside_and_counted(source, tmp_
 
 @pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.json"])
 def test_gzipped_and_plain_json_lines_are_read(source, tmp_path, name):
-    recipe = DataRecipe("pairs", source(PAIRS, name), columns={"query": "question", "positive": "answer"})
+    recipe = DataRecipe(kind="pairs", source=source(PAIRS, name), columns={"query": "question", "positive": "answer"})
     assert len(build(recipe, tmp_path).rows) == 20
 
 
 def test_a_cap_draws_rows_by_the_seed(source, tmp_path):
-    recipe = DataRecipe("pairs", source(PAIRS), columns={"query": "question", "positive": "answer"}, rows=5)
+    recipe = DataRecipe(kind="pairs", source=source(PAIRS), columns={"query": "question", "positive": "answer"}, rows=5)
     first = build(recipe, tmp_path).rows["anchor"][:]
     assert len(first) == 5
     assert first != [f"task: question answering | query: q{i}" for i in range(5)]
@@ -89,7 +94,7 @@ def test_a_cap_draws_rows_by_the_seed(source, tmp_path):
 
 
 def test_rows_are_written_once_and_again_when_the_source_changes(source, tmp_path, monkeypatch):
-    recipe = DataRecipe("passages", source(PASSAGES))
+    recipe = DataRecipe(kind="passages", source=source(PASSAGES))
     first = build(recipe, tmp_path)
     monkeypatch.setattr("gecko_hf.training.data.read_source", lambda *_: pytest.fail("read again"))
     second = build(recipe, tmp_path)
@@ -102,24 +107,24 @@ def test_rows_are_written_once_and_again_when_the_source_changes(source, tmp_pat
 def test_the_fret_of_the_run_stands_in_where_no_source_is_named(source, tmp_path):
     row = {"task": "t", "query": "q", "positive_title": "", "positive": "p", "negative_title": "", "negative": "n"}
     file = source([row])
-    assert build(DataRecipe("fret"), tmp_path, default=file).rows["anchor"][:] == ["task: t | query: q"]
+    assert build(DataRecipe(kind="fret"), tmp_path, default=file).rows["anchor"][:] == ["task: t | query: q"]
     with pytest.raises(RecipeError, match="is the FRet of this run, and there is none"):
-        build(DataRecipe("fret"), tmp_path)
+        build(DataRecipe(kind="fret"), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("recipe", "says"),
     [
-        (DataRecipe("pairs", "{file}"), "Say where query is: columns: {query: COLUMN}"),
-        (DataRecipe("pairs", "{file}", columns={"query": "nope"}), "Say where query is"),
-        (DataRecipe("pairs", "no/such-data-set"), "no data set loads from 'no/such-data-set'"),
-        (DataRecipe("pairs", "{file}.txt"), "no data set loads from"),
+        (DataRecipe(kind="pairs", source="{file}"), "Say where query is: columns: {query: COLUMN}"),
+        (DataRecipe(kind="pairs", source="{file}", columns={"query": "nope"}), "Say where query is"),
+        (DataRecipe(kind="pairs", source="no/such-data-set"), "no data set loads from 'no/such-data-set'"),
+        (DataRecipe(kind="pairs", source="{file}.txt"), "no data set loads from"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_to_do(source, tmp_path, recipe, says):
     file = source(PAIRS)
     (tmp_path / "rows.jsonl.txt").write_text("x")
-    recipe = DataRecipe(recipe.kind, recipe.source.format(file=file), columns=recipe.columns)
+    recipe = DataRecipe(kind=recipe.kind, source=recipe.source.format(file=file), columns=recipe.columns)
     with pytest.raises(RecipeError, match=re.escape(says)):
         build(recipe, tmp_path)
 
@@ -131,7 +136,7 @@ def test_scores_stay_with_the_texts_that_they_are_of(source, tmp_path):
         "negative_passages": ["p", "n", "n", "m"],
         "scores": [9, 8, 3, 3, 1],
     }
-    recipe = DataRecipe("passages", source([row, row | {"scores": [9, 8]}]), hard_negatives=2, scores=True)
+    recipe = DataRecipe(kind="passages", source=source([row, row | {"scores": [9, 8]}]), hard_negatives=2, scores=True)
     made = build(recipe, tmp_path)
     assert made.rows["negative_2"][:] == ["title: none | text: m"]
     assert made.rows["scores"][:] == [[9.0, 3.0, 1.0]]
@@ -140,9 +145,9 @@ def test_scores_stay_with_the_texts_that_they_are_of(source, tmp_path):
 
 def test_only_rows_that_have_a_value_are_taken(source, tmp_path):
     file = source([{"query": f"q{i}", "positive": "p", "subset": "ab"[i % 2]} for i in range(6)])
-    assert len(build(DataRecipe("pairs", file, where={"subset": "a"}), tmp_path).rows) == 3
+    assert len(build(DataRecipe(kind="pairs", source=file, where={"subset": "a"}), tmp_path).rows) == 3
     with pytest.raises(RecipeError, match="has no column 'kind'"):
-        build(DataRecipe("pairs", file, where={"kind": "a"}), tmp_path)
+        build(DataRecipe(kind="pairs", source=file, where={"kind": "a"}), tmp_path)
 
 
 def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
@@ -153,25 +158,27 @@ def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
             asked.append((source, revision))
             return type("Info", (), {"sha": "c" * 40})()
 
-    monkeypatch.setattr("gecko_hf.training.data.HfApi", Hub)
-    assert pinned(DataRecipe("pairs", "org/set", revision="main"), "org/set", "mine").revision == "c" * 40
-    assert pinned(DataRecipe("pairs", "org/set", revision="d" * 40), "org/set", "mine").revision == "d" * 40
+    monkeypatch.setattr("gecko_hf.source.HfApi", Hub)
+    assert pinned(DataRecipe(kind="pairs", source="org/set", revision="main"), "org/set", "mine").revision == "c" * 40
+    assert pinned(DataRecipe(kind="pairs", source="org/set", revision="d" * 40), "org/set", "mine").revision == "d" * 40
     assert asked == [("org/set", "main")]
 
 
 def test_a_set_that_gives_no_row_says_why(source, tmp_path):
     with pytest.raises(RecipeError, match=r"gives no training row; set aside: \{'empty text': 1\}"):
-        build(DataRecipe("pairs", source([{"query": "", "positive": ""}])), tmp_path)
+        build(DataRecipe(kind="pairs", source=source([{"query": "", "positive": ""}])), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("mixture", "says"),
     [
-        ({"a": DataRecipe("pairs")}, "finetune.mixture.a.source is missing"),
-        ({"a": DataRecipe("fret", weight=1.0), "b": DataRecipe("fret")}, "a has a weight and b has none"),
-        ({"a": DataRecipe("fret", weight=0.0)}, "it must be positive"),
-        ({"a": DataRecipe("fret", negatives="own_only", hard_negatives=0)}, "neither in-batch nor hard negatives"),
-        ({"a": DataRecipe("fret", hard_negatives=17)}, "give 0 to 16"),
+        ({"a": DataRecipe(kind="pairs")}, "finetune.mixture.a.source is missing"),
+        ({"a": DataRecipe(kind="fret", weight=1.0), "b": DataRecipe(kind="fret")}, "a has a weight and b has none"),
+        ({"a": DataRecipe(kind="fret", weight=0.0)}, "it must be positive"),
+        ({"a": DataRecipe(kind="fret", negatives="own_only", hard_negatives=0)}, "neither in-batch nor hard negatives"),
+        ({"a": DataRecipe(kind="fret", hard_negatives=17)}, "give 0 to 16"),
+        ({"a": DataRecipe(kind="fret", learn=0.0)}, "learn 0 and keep 0"),
+        ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
     ],
 )
 def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):
@@ -180,6 +187,43 @@ def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):
 
 
 def test_shares_are_the_weights_or_the_sizes():
-    weighted = {"a": DataRecipe("fret", weight=3.0), "b": DataRecipe("fret", weight=1.0)}
+    weighted = {"a": DataRecipe(kind="fret", weight=3.0), "b": DataRecipe(kind="fret", weight=1.0)}
     assert steps_shares(weighted, [10, 990]) == [0.75, 0.25]
-    assert steps_shares({"a": DataRecipe("fret"), "b": DataRecipe("fret")}, [10, 990]) == [0.01, 0.99]
+    assert steps_shares({"a": DataRecipe(kind="fret"), "b": DataRecipe(kind="fret")}, [10, 990]) == [0.01, 0.99]
+
+
+def test_the_bases_vectors_of_the_bare_texts_stand_beside_a_row(source, tmp_path):
+    made = build(
+        DataRecipe(kind="pairs", source=source(PAIRS), columns={"query": "question", "positive": "answer"}), tmp_path
+    )
+    seen: list[str] = []
+
+    def encode(texts):
+        seen.extend(texts)
+        return np.array([[len(seen), float(text[1:])] for text in texts], dtype=np.float32)
+
+    rows = with_vectors(made, encode).rows
+    assert rows.column_names == ["anchor", "positive", "label"]
+    assert seen == [f"q{i}" for i in range(20)] + [f"a{i}" for i in range(20)]
+    assert rows[7]["label"] == [20.0, 7.0, 40.0, 7.0]
+
+
+def test_texts_that_overlap_with_a_test_set_are_left_out(source, tmp_path):
+    rows = [{"query": f"a question of number {i}", "positive": f"its answer {i}"} for i in range(4)]
+    tests = TestSets([("Held", "A question of number 2"), ("Held", "Its answer, 3.")], near=1.0)
+    made = build(DataRecipe(kind="pairs", source=source(rows)), tmp_path, tests=tests)
+    assert made.rows["positive"][:] == ["title: none | text: its answer 0", "title: none | text: its answer 1"]
+    assert made.set_aside == {"test text: nearly identical to a text of Held": 2}
+
+
+@pytest.mark.parametrize("unique_id", [True, False])
+def test_the_unique_id_can_be_left_out(source, tmp_path, unique_id):
+    rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(6)]
+    made = build(DataRecipe(kind="labels", source=source(rows), unique_id=unique_id), tmp_path).rows
+    assert all((" | id: " in text) == unique_id for row in made for text in row.values())
+
+
+def test_columns_can_change_places(source, tmp_path):
+    swapped = [{"query": f"a{i}", "positive": f"q{i}"} for i in range(3)]
+    recipe = DataRecipe(kind="pairs", source=source(swapped), columns={"query": "positive", "positive": "query"})
+    assert build(recipe, tmp_path).rows[0]["anchor"].endswith("query: q0")

@@ -182,6 +182,44 @@ EVERYTHING = LossOptions(
 )
 
 
+def divergence(texts, base):
+    """KL of each text's softmax over the others, by the literal formula."""
+    total = 0
+    for i in range(len(texts)):
+        others = [j for j in range(len(texts)) if j != i]
+        p, q = (torch.stack([cosine(v[i], v[j]) / T for j in others]).softmax(0) for v in (base, texts))
+        total = total + (p * (p / q).log()).sum()
+    return total / len(texts)
+
+
+@pytest.mark.parametrize("learn", [0.0, 0.5])
+def test_keeping_adds_the_divergence_from_the_similarities_of_the_base(learn):
+    ours, theirs, base = vectors(3), vectors(3), vectors(3, seed=1)
+    labels = torch.cat([b.detach() for b in base], dim=1)
+    loss = GeckoLoss(ANY_MODEL, T, learn=learn, keep=2.0).compute_loss_from_embeddings(ours, labels)
+    expected = learn * equation_3(*theirs[:2], theirs[2:]) + 2 * divergence(torch.cat(theirs), torch.cat(base).detach())
+    equal_with_gradients(ours, loss, theirs, expected)
+
+
+def test_narrow_vectors_are_compared_with_whole_ones_of_the_base():
+    columns, base = vectors(2), vectors(2, seed=1)
+    narrow = [c[:, :4] for c in columns]
+    loss = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0)
+    found = loss.compute_loss_from_embeddings(narrow, torch.cat(base, dim=1).detach())
+    assert math.isclose(found.item(), divergence(torch.cat(narrow), torch.cat(base)).item(), abs_tol=1e-9)
+
+
+def test_nothing_is_lost_where_the_similarities_are_those_of_the_base():
+    columns = vectors(2)
+    loss = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0)
+    assert abs(loss.compute_loss_from_embeddings(columns, torch.cat(columns, dim=1).detach()).item()) < 1e-12
+
+
+def test_keeping_without_vectors_is_refused():
+    with pytest.raises(ValueError, match="a column `label`"):
+        GeckoLoss(ANY_MODEL, T, keep=1.0).compute_loss_from_embeddings(vectors(2), None)
+
+
 @pytest.mark.parametrize("dims", [None, [32, 8]])
 @pytest.mark.parametrize("options", [LossOptions(), EVERYTHING], ids=["paper", "options"])
 def test_gradient_caching_changes_neither_value_nor_gradients(tiny_model, options, dims):

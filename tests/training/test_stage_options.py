@@ -1,5 +1,7 @@
 """What a recipe can add to a stage: mixtures, less padding, evaluation, averages, LoRA; each resumed as if never stopped."""
 
+from dataclasses import replace
+
 import datasets
 import pytest
 import torch
@@ -9,7 +11,7 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.yardstick import YardstickQuery
 from gecko_hf.model.encoder import load_encoder
 from gecko_hf.model.lora import LoraRecipe, add_lora, merge_lora
-from gecko_hf.training.data import TrainingSet
+from gecko_hf.training.data import TrainingSet, with_vectors
 from gecko_hf.training.dev import dev_evaluator
 from gecko_hf.training.lengths import embed_by_length
 from gecko_hf.training.loss import GeckoLoss
@@ -26,8 +28,8 @@ def sets(passages):
     pairs = lead_body_pairs(passages, set(), 64, seed=0)
     hard = pairs.select(range(32)).add_column("negative", pairs["positive"][32:])
     return [
-        TrainingSet("pairs", pairs, {}, DataRecipe("pairs", "x", weight=3.0)),
-        TrainingSet("hard", hard, {}, DataRecipe("labels", "x", weight=1.0, negatives="own_only")),
+        TrainingSet("pairs", pairs, {}, DataRecipe(kind="pairs", source="x", weight=3.0)),
+        TrainingSet("hard", hard, {}, DataRecipe(kind="labels", source="x", weight=1.0, negatives="own_only")),
     ]
 
 
@@ -99,9 +101,19 @@ def test_steps_end_a_stage_before_its_epochs(tiny_model_path, sets, tmp_path):
     assert len(train(tiny_model_path, sets, tmp_path / "c", steps=5, gradient_checkpointing=True)[1]) == 5
 
 
+@pytest.mark.parametrize("cached", [None, 4])
+def test_what_the_base_knew_is_kept(tiny_model_path, sets, tmp_path, cached):
+    base = SentenceTransformer(str(tiny_model_path))
+    kept = with_vectors(replace(sets[0], recipe=replace(sets[0].recipe, learn=0.0, keep=1.0)), base.encode)
+    curve = train(tiny_model_path, [kept], tmp_path / "a", steps=12, mini_batch_size=cached)[1]
+    assert curve[-1] < curve[0]
+
+
 def test_a_teachers_scores_are_distilled(tiny_model_path, sets, tmp_path):
     hard = sets[1].rows
-    scored = TrainingSet("scored", hard.add_column("scores", [[2.0, 1.0]] * len(hard)), {}, DataRecipe("pairs", "x"))
+    scored = TrainingSet(
+        "scored", hard.add_column("scores", [[2.0, 1.0]] * len(hard)), {}, DataRecipe(kind="pairs", source="x")
+    )
     plain = train(tiny_model_path, [scored], tmp_path / "a", steps=2)[1]
     taught = train(tiny_model_path, [scored], tmp_path / "b", steps=2, loss=LossOptions(distillation=1.0))[1]
     assert taught[0] > plain[0]
@@ -172,7 +184,7 @@ def test_settings_that_contradict_each_other_are_refused(settings, lora, says):
 
 
 def test_a_data_set_that_does_not_fill_a_batch_is_named(tiny_model_path, sets, tmp_path):
-    small = [sets[0], TrainingSet("small", sets[1].rows.select(range(3)), {}, DataRecipe("labels", "x"))]
+    small = [sets[0], TrainingSet("small", sets[1].rows.select(range(3)), {}, DataRecipe(kind="labels", source="x"))]
     with pytest.raises(RecipeError, match="3 training rows of small do not fill one batch of 8"):
         train(tiny_model_path, small, tmp_path / "c")
 

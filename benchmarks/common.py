@@ -1,0 +1,62 @@
+"""What the benchmarks share: turns (A B A B ...), medians, ratios with their spread, and a line in results.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results.jsonl"
+LIBRARIES = ("gecko-hf", "sentence-transformers", "transformers", "torch", "datasets", "mteb", "faiss-cpu", "numpy")
+
+
+def in_turns(work: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each piece of work in every round, one after the other, after a round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for round_ in range(rounds + 1):
+        for name, do in work.items():
+            start = time.perf_counter()
+            do()
+            if round_:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(a: list[float], b: list[float]) -> tuple[float, float, float]:
+    """The median of a / b over the rounds, with the least and the most."""
+    found = [x / y for x, y in zip(a, b, strict=True)]
+    return statistics.median(found), min(found), max(found)
+
+
+def record(benchmark: str, **values: Any) -> None:
+    """Append a measurement to results.jsonl, with versions, machine and day."""
+    row = {
+        "benchmark": benchmark,
+        **values,
+        "day": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in LIBRARIES},
+    }
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

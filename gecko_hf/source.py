@@ -1,0 +1,92 @@
+"""Rows of a data set with columns: a local file or folder, or a data set on the Hub at one commit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import datasets
+from huggingface_hub import HfApi
+
+from gecko_hf.errors import RecipeError
+from gecko_hf.source_recipe import SourceRecipe
+
+FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
+COMMIT = re.compile("[0-9a-f]{40}")
+
+Entry = TypeVar("Entry", bound=SourceRecipe)
+
+
+def pinned(recipe: Entry, source: str, name: str) -> Entry:
+    """The block with the commit that its branch or tag of a Hub data set stands at now.
+
+    Raises:
+        RecipeError: If the Hub does not tell it.
+    """
+    if Path(source).exists() or COMMIT.fullmatch(recipe.revision or ""):
+        return recipe
+    try:
+        commit = HfApi().dataset_info(source, revision=recipe.revision).sha
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"{name}: no data set loads from {source!r}: {error} Give a .jsonl, .parquet or .csv file, a folder of such, or "
+            "a Hub data set id; without a connection also the commit, as revision."
+        ) from error
+    return replace(recipe, revision=commit)
+
+
+def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: Sequence[str]) -> datasets.Dataset:
+    """The rows, with the columns under their own names.
+
+    Args:
+        recipe: What to read.
+        source: From where.
+        name: As in the recipe, for messages.
+        kind: What reads the rows, for messages.
+        needs: The roles that it reads.
+
+    Raises:
+        RecipeError: If nothing loads from there, or a role has no column.
+    """
+    path = Path(source)
+    try:
+        if path.is_dir():
+            found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split)
+        elif path.is_file():
+            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
+        else:
+            found = datasets.load_dataset(source, recipe.config, split=recipe.split, revision=recipe.revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise RecipeError(
+            f"{name}: no data set loads from {source!r}: {error}. Give a .jsonl, .parquet or .csv file, a folder of such, "
+            "or a Hub data set id."
+        ) from error
+    have = {**{c: c for c in found.column_names}, **recipe.columns}
+    missing = [role for role in needs if have.get(role) not in found.column_names]
+    if missing:
+        raise RecipeError(
+            f"{name}: {source} has the columns {', '.join(found.column_names)}, and {kind} reads {', '.join(needs)}. "
+            f"Say where {missing[0]} is: columns: {{{missing[0]}: COLUMN}}."
+        )
+    for column, value in recipe.where.items():
+        if column not in found.column_names:
+            raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")
+        found = found.filter(lambda cell, value=value: str(cell) == value, input_columns=[column])
+    return found
+
+
+def by_role(rows: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset:
+    """The rows with the columns under the names of their roles; a column that had such a name is dropped."""
+    back = {column: role for role, column in columns.items() if column != role and column in rows.column_names}
+    rows = rows.remove_columns([role for role in back.values() if role in rows.column_names and role not in back])
+    return rows.rename_columns(back) if back else rows
+
+
+def state(source: str) -> list[Any]:
+    """What changes when local files do."""
+    path = Path(source)
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path] if path.is_file() else []
+    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
