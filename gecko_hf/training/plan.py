@@ -123,7 +123,7 @@ def shape_of(base: str, revision: str | None = None) -> Shape:
     try:
         config: Any = AutoConfig.from_pretrained(resolve_base(base), revision=revision)
         with torch.device("meta"):
-            model = AutoModel.from_config(config)
+            model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"encoder.base: no configuration loads from {base!r}: {' '.join(str(error).split())} "

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import random
@@ -452,7 +453,7 @@ def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tm
 
 def test_options_of_a_hub_data_set_are_refused_with_a_file(tmp_path: Path):
     (tmp_path / "a.txt").write_text(SENTENCES)
-    with pytest.raises(CorpusError, match=r"on this machine; corpus\.config and corpus\.rows belongs to"):
+    with pytest.raises(CorpusError, match=r"on this machine; corpus\.config belongs to"):
         read_files(CorpusRecipe(path=str(tmp_path), config="en", rows=3))
 
 
@@ -471,3 +472,20 @@ def test_progress_counts_files(tmp_path: Path):
     read_files(CorpusRecipe(path=str(tmp_path)), lambda done, total: seen.append((done, total)))
     assert seen == [(0, 2), (1, 2), (2, 2)]
     assert list(find_files(tmp_path)[0]) == ["a.txt", "b.txt"]
+
+
+def test_rows_of_a_file_end_where_the_recipe_says(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": str(i), "text": SENTENCES}) + "\n" for i in range(5)))
+    assert len(read_files(CorpusRecipe(path=str(tmp_path / "a.jsonl"), rows=3)).passages) == 3
+
+
+def test_compressed_rows_are_read_and_a_file_that_was_cut_off_is_named(tmp_path: Path):
+    lines = "".join(json.dumps({"id": str(i), "text": f"{SENTENCES} {i}"}) + "\n" for i in range(400))
+    whole = gzip.compress(lines.encode())
+    (tmp_path / "a.jsonl.gz").write_bytes(whole)
+    assert len(read_files(CorpusRecipe(path=str(tmp_path))).passages) == 400
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "b.txt").write_text(SENTENCES)
+    (aside,) = read_files(CorpusRecipe(path=str(tmp_path))).set_aside
+    assert aside.where == "a.jsonl.gz"
+    assert "cannot be read" in aside.reason
