@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,12 +57,12 @@ def retrieval_task(
         queries: The queries with their relevant passages.
     """
     splits = sorted({q.split for q in queries})
-    folder = tempfile.TemporaryDirectory(prefix="gecko-corpus-")  # as long as the task
+    folder = tempfile.mkdtemp(prefix="gecko-corpus-")
 
     def read() -> Any:
         # On disk, where mteb's own form of the corpus is kept for the next model and split; in memory it is made anew.
-        datasets.Dataset.from_list([asdict(p) for p in passages]).save_to_disk(folder.name)
-        corpus = datasets.load_from_disk(folder.name)
+        datasets.Dataset.from_list([asdict(p) for p in passages]).save_to_disk(folder)
+        corpus = datasets.load_from_disk(folder)
         return {"default": {split: _split(corpus, queries, split) for split in splits}}
 
     revision = hash_of([[asdict(p) for p in passages], [asdict(q) for q in queries]])[:16]
@@ -68,6 +70,7 @@ def retrieval_task(
         AbsTaskRetrieval, "Retrieval", name, description, read, splits=splits, revision=revision, k_values=DEPTHS
     )
     assert isinstance(task, AbsTaskRetrieval)  # made from that class
+    weakref.finalize(task, shutil.rmtree, folder, ignore_errors=True)
     task.load_data()  # once for all models; mteb would load it anew for each
     return task
 

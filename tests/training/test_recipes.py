@@ -60,7 +60,9 @@ def tiny_stage(stage, samples: Path):
 
 @pytest.mark.parametrize("file", TRAINING, ids=lambda f: f.parent.name)
 def test_two_steps_of_both_stages(file, samples, tiny_model_path, library_folder, tmp_path):
-    recipe = load_recipe(file, [f"corpus.path={library_folder}", f"output={tmp_path / 'r'}", "precision=float32"])
+    recipe = load_recipe(
+        file, [f"corpus.path={library_folder}", "corpus.config=null", f"output={tmp_path / 'r'}", "precision=float32"]
+    )
     assert recipe.finetune.mixture
     recipe = replace(
         recipe,
@@ -69,8 +71,11 @@ def test_two_steps_of_both_stages(file, samples, tiny_model_path, library_folder
         ),
         prefinetune=tiny_stage(recipe.prefinetune, samples),
         finetune=tiny_stage(recipe.finetune, samples),
+        evaluation=replace(recipe.evaluation, tasks={}),  # of the Hub
     )
     console = Console(file=io.StringIO())
+    if not recipe.prefinetune.mixture:  # it trains on the corpus
+        pipeline.run(recipe, console, until="corpus")
     for stage in ("prefinetune", "finetune"):
         pipeline.run_stage(recipe, stage, console)
         assert len(json.loads((tmp_path / "r" / "logs" / f"{stage}_curve.json").read_text())) == 2
