@@ -480,10 +480,10 @@ def test_rows_of_a_file_end_where_the_recipe_says(tmp_path: Path):
 
 
 def test_compressed_rows_are_read_and_a_file_that_was_cut_off_is_named(tmp_path: Path):
-    lines = "".join(json.dumps({"id": str(i), "text": f"{SENTENCES} {i}"}) + "\n" for i in range(400))
+    lines = "".join(json.dumps({"id": str(i), "text": f"A line that says {i * i}."}) + "\n" for i in range(4000))
     whole = gzip.compress(lines.encode())
     (tmp_path / "a.jsonl.gz").write_bytes(whole)
-    assert len(read_files(CorpusRecipe(path=str(tmp_path))).passages) == 400
+    assert len(read_files(CorpusRecipe(path=str(tmp_path))).passages) == 4000
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "b.txt").write_text(SENTENCES)
     (aside,) = read_files(CorpusRecipe(path=str(tmp_path))).set_aside
