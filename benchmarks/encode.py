@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from pathlib import Path
 
 from common import in_turns, ratio, record, say
 
@@ -27,8 +28,9 @@ def main() -> None:
     from gecko_hf.model.encoder import load_encoder, save_encoder
 
     with tempfile.TemporaryDirectory() as folder:
-        save_encoder(load_encoder(options.base, 256), folder)
-        gecko, plain = gecko_hf.load(folder), SentenceTransformer(folder)
+        save_encoder(load_encoder(options.base, 256), Path(folder) / "model")
+        model = f"{folder}/model"
+        gecko, plain = gecko_hf.load(model), SentenceTransformer(model)
     say("| request | texts | sentence-transformers, texts/s | TaskPrefix, texts/s | ratio | least | most |")
     say("|---|---:|---:|---:|---:|---:|---:|")
     for name, words, count, batch in (

@@ -133,7 +133,13 @@ def texts(count: int) -> list[str]:
     """Passages of sentences with Zipf-distributed words."""
     draw = np.random.default_rng(0)
     ids = np.minimum(draw.zipf(1.3, size=(count, SENTENCES, WORDS)), VOCABULARY)
-    return [" ".join("The " + " ".join(f"w{w}" for w in s) + "." for s in passage) for passage in ids]
+    return [" ".join("The " + " ".join(map(spelt, s)) + "." for s in passage) for passage in ids]
+
+
+def spelt(number: int) -> str:
+    """A word of letters for each number."""
+    letters = "".join("bdfgklmnprstvz"[int(digit)] + "aeiou"[int(digit) % 5] for digit in str(number))
+    return letters + "n"
 
 
 if __name__ == "__main__":

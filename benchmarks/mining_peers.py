@@ -59,6 +59,12 @@ def measure(name: str, queries: int, passages: int) -> dict[str, float]:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     asked = vectors[:queries] + 0.05 * draw.standard_normal((queries, WIDTH), dtype=np.float32)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    import datasets  # noqa: F401  (what is imported is not mined)
+    import faiss  # noqa: F401
+    import sentence_transformers.util  # noqa: F401
+
+    import gecko_hf.fret.mine  # noqa: F401
+
     work = {"ours": with_ours, "library": with_library, "by-hand": by_hand}[name]
     start = time.perf_counter()
     rows = work(asked, vectors)
