@@ -102,17 +102,15 @@ class Shop:
         self.recipe, self.searched = recipe, 0.0
         self.corpus = [Passage(f"p{i}", f"Title {i}", text) for i, text in enumerate(texts(rows))]
         self.llm = UnigramAnnotator((p.title, p.text) for p in self.corpus)
-        self.vectors = unit(rows, 1)
-        self.miner = Miner(self.vectors)
-        search = self.miner.candidates
+        self.miner = self
+        self.search = Miner(unit(rows, 1))
 
-        def timed(*args: Any) -> Any:
-            start = time.perf_counter()
-            found = search(*args)
-            self.searched += time.perf_counter() - start
-            return found
-
-        self.miner.candidates = timed  # type: ignore[method-assign]
+    def candidates(self, *args: Any) -> Any:
+        """The miner's, with its seconds counted."""
+        start = time.perf_counter()
+        found = self.search.candidates(*args)
+        self.searched += time.perf_counter() - start
+        return found
 
     def encode(self, asked: list[str]) -> np.ndarray:
         """Any vectors: what is found does not matter to what is measured."""

@@ -11,20 +11,17 @@ forward, 2 more. Attention's own products are not counted.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from common import record, say
 
 QUERY, PASSAGE = 32, 256  # tokens
-PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # bfloat16, dense; NVIDIA's data sheets
 
 
 def main() -> None:
@@ -35,14 +32,11 @@ def main() -> None:
     parser.add_argument("--small-batch", type=int, default=128, help="a second batch, for its peak memory")
     parser.add_argument("--steps", type=int, default=3, help="counted steps of each loss")
     parser.add_argument("--layers", type=int, default=22)
-    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("This benchmark needs a GPU that torch can use; torch.cuda.is_available() says there is none.")
     torch.manual_seed(0)
     model = encoder(options.layers)
-    if options.compile:
-        model[0].model.compile(dynamic=True)
     weights = sum(p.numel() for n, p in model.named_parameters() if "embeddings" not in n)
     say(
         f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {weights / 1e6:.0f}M parameters beside the embeddings"
@@ -58,6 +52,7 @@ def rows(model: Any, weights: int, options: argparse.Namespace) -> list[str]:
     from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
     from gecko_hf.training.loss import GeckoLoss
+    from gecko_hf.training.plan import GPUS
 
     losses: dict[str, Any] = {
         "CachedMultipleNegativesRankingLoss": CachedMultipleNegativesRankingLoss(
@@ -69,7 +64,8 @@ def rows(model: Any, weights: int, options: argparse.Namespace) -> list[str]:
         "GeckoLoss": GeckoLoss(model, mini_batch_size=options.mini_batch_size),
     }
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    peak = next((v for name, v in PEAK.items() if name in torch.cuda.get_device_name()), None)
+    device = torch.cuda.get_device_name()
+    peak = next((rate for name, (rate, _) in GPUS.items() if name.split("-")[0] in device), None)
     made = []
     for size, chosen in ((options.batch_size, losses), (options.small_batch, {"GeckoLoss": losses["GeckoLoss"]})):
         measured: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
@@ -83,19 +79,17 @@ def rows(model: Any, weights: int, options: argparse.Namespace) -> list[str]:
             mfu = f"{8 * weights * tokens / seconds / peak:.1%}" if peak else "peak unknown"
             memory = max(m for _, m in found) / 2**30
             made.append(f"| {name} | {size:,} | {seconds:.3f} | {tokens / seconds:,.0f} | {mfu} | {memory:.2f} GiB |")
-            record(name, size, seconds, tokens / seconds, mfu, memory)
+            record(
+                "gpu_training",
+                device=device,
+                loss=name,
+                batch=size,
+                seconds=round(seconds, 4),
+                tokens_per_second=round(tokens / seconds),
+                mfu=mfu,
+                peak_memory_gib=round(memory, 2),
+            )
     return made
-
-
-def record(name: str, batch: int, seconds: float, rate: float, mfu: str, memory: float) -> None:
-    """Append a measurement to results.jsonl beside this file."""
-    row = {
-        "benchmark": "gpu_training", "loss": name, "batch": batch, "seconds": round(seconds, 4),
-        "tokens_per_second": round(rate), "mfu": mfu, "peak_memory_gib": round(memory, 2), "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(), "python": platform.python_version(), "day": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
-    with (Path(__file__).parent / "results.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 def step(loss: Callable[..., Any], columns: list[dict[str, Any]], optimizer: Any) -> tuple[float, float]:
@@ -143,12 +137,6 @@ def encoder(layers: int) -> Any:
     # On the forward, as accelerate does it: gradient caching repeats it in the backward pass, which no context is around.
     model.forward = torch.autocast("cuda", torch.bfloat16)(model.forward)
     return model
-
-
-def say(text: str) -> None:
-    """Print at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -63,7 +63,13 @@ STAGES = (
         "train on (lead, body) pairs",
         prefinetune_stage,
         ("corpus",),
-        lambda r: (r.precision, asdict(r.encoder), asdict(r.prefinetune)),
+        # A mixture leaves out what overlaps with the test sets of `fret.quality`.
+        lambda r: (
+            r.precision,
+            asdict(r.encoder),
+            asdict(r.prefinetune),
+            *((asdict(r.fret.quality),) if r.prefinetune.mixture else ()),
+        ),
     ),
     Stage(
         "fret",

@@ -97,8 +97,9 @@ def _local(tree: dict[str, Any], root: str | None) -> dict[str, Any]:
         if not isinstance(value, dict):
             made[key] = value
             continue
-        block = dict(value)
-        here = block.pop("local", None)
+        block, here = dict(value), value.get("local")
+        if here == "none" or isinstance(here, dict):  # anything else is left to be refused as an unknown key
+            del block["local"]
         if root and here == "none":
             continue
         if root and isinstance(here, dict):
@@ -157,6 +158,11 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 def _check(recipe: Recipe, where: str) -> None:
     """Checks that need more than one field."""
     check_llm(recipe.llm, where)
+    root = recipe.data.root
+    if root is not None and not Path(root).expanduser().is_dir():
+        raise RecipeError(
+            f"{where}: data.root is {root!r}, and there is no such folder. Name the one with the local copies."
+        )
     corpus, fret = recipe.corpus, recipe.fret
     if corpus.source == "files" and not corpus.path:
         raise RecipeError(f"{where}: corpus.path is missing. Name a file, a folder or a Hub data set: corpus.path=PATH")

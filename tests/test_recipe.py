@@ -109,13 +109,24 @@ def test_without_a_root_the_hub_is_read(tmp_path):
 
 
 def test_with_a_root_the_local_copies_are_read_and_what_has_none_is_left_out(tmp_path):
-    recipe = load_recipe(write(tmp_path, LOCAL), ["data.root=copies"])
-    assert (recipe.corpus.path, recipe.corpus.config) == ("copies/text.jsonl", None)
+    recipe = load_recipe(write(tmp_path, LOCAL), [f"data.root={tmp_path}"])
+    assert (recipe.corpus.path, recipe.corpus.config) == (f"{tmp_path}/text.jsonl", None)
     assert list(recipe.finetune.mixture) == ["both"]
     both = recipe.finetune.mixture["both"]
-    assert (both.source, both.revision, both.columns, both.weight) == ("copies/both.jsonl", None, {}, 2.0)
+    assert (both.source, both.revision, both.columns, both.weight) == (f"{tmp_path}/both.jsonl", None, {}, 2.0)
 
 
 def test_a_misspelt_key_of_a_local_block_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"Did you mean finetune\.mixture\.both\.source"):
-        load_recipe(write(tmp_path, LOCAL.replace("{source: both", "{sorce: both")), ["data.root=copies"])
+        load_recipe(write(tmp_path, LOCAL.replace("{source: both", "{sorce: both")), [f"data.root={tmp_path}"])
+
+
+@pytest.mark.parametrize("value", ["null", "both.jsonl", "[both.jsonl]"])
+def test_a_local_block_of_another_form_is_refused(tmp_path, value):
+    with pytest.raises(RecipeError, match=r"unknown key 'finetune\.mixture\.both\.local'"):
+        load_recipe(write(tmp_path, LOCAL.replace("{source: both.jsonl}", value)))
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"data\.root is 'nowhere', and there is no such folder"):
+        load_recipe(write(tmp_path, LOCAL), ["data.root=nowhere"])

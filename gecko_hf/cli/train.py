@@ -56,6 +56,10 @@ def plan(
 
     if gpu not in GPUS:
         raise RecipeError(f"--gpu {gpu} is not known. Known: {', '.join(GPUS)}.")
+    given = {"--parameters": parameters, "--layers": layers, "--hidden": hidden}
+    missing = [name for name, value in given.items() if not value]
+    if 0 < len(missing) < len(given):
+        raise RecipeError(f"The size of a base is --parameters, --layers and --hidden. Missing: {', '.join(missing)}.")
     if parameters and layers and hidden:
         shape = Shape(round(1e6 * parameters), round(1e6 * (parameters - embeddings)), layers, hidden)
     else:

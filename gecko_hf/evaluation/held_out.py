@@ -97,8 +97,14 @@ def _scored(rows: Iterable[Row], recipe: TaskRecipe, column: str) -> list[dict[s
     made = []
     for row in rows:
         value = recipe.values.get(str(row[column])) if recipe.values else row[column]
-        if value is not None and row["sentence1"] and row["sentence2"]:
+        if value is None or not row["sentence1"] or not row["sentence2"]:
+            continue
+        try:
             made.append({"sentence1": row["sentence1"], "sentence2": row["sentence2"], column: float(value)})
+        except ValueError as error:
+            raise EvaluationError(
+                f"{recipe.source}: the {column} {value!r} is no number. Say what it stands for: values: {{{value}: 1.0}}."
+            ) from error
     return made
 
 

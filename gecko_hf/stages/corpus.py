@@ -58,11 +58,13 @@ def corpus_stage(run: Run) -> Counts:
 def _write_tasks(run: Run) -> int:
     """Write the held-out data sets as tasks; what an earlier recipe wrote is removed."""
     from gecko_hf.evaluation.held_out import write_held_out
+    from gecko_hf.evaluation.local_data import local_tasks
 
     shutil.rmtree(run.paths.tasks, ignore_errors=True)
     if not run.recipe.evaluation.tasks:
         return 0
     with run.view.task("setting data sets apart"):
         read = write_held_out(run.recipe.evaluation.tasks, run.paths.tasks, run.recipe.seed)
+        local_tasks(run.paths.tasks)  # what cannot be scored is refused now and not after the training
     write_json({name: asdict(task) for name, task in read.items()}, run.paths.tasks / "tasks.json")
     return len(read)

@@ -93,8 +93,15 @@ def estimate(run: Run) -> dict[str, float]:
         "prefinetune": train_seconds(pairs, 1, recipe, recipe.prefinetune, base, speed),
         "fret": once + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
         "finetune": train_seconds(rows_trained(recipe.finetune, rows), columns, recipe, recipe.finetune, base, speed),
-        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15,
+        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15 + 2 * _task_seconds(run, base, speed),
     }
+
+
+def _task_seconds(run: Run, model: Encoder, speed: Speed) -> float:
+    """Embedding the texts of the held-out tasks with one model; a line of a file holds one or two."""
+    files = sorted(run.paths.tasks.rglob("*.jsonl"))
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return encode_seconds(lines, run.recipe.encoder.max_seq_length, _weights(model), speed)
 
 
 def space_needed(run: Run) -> int:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from gecko_hf.model.vectors import Vectors
-    from gecko_hf.progress import Report
     from gecko_hf.training.data import TrainingSet
 
 
@@ -79,6 +78,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
         mixture = {n: replace(e, hard_negatives=0) if e.is_own_fret else e for n, e in mixture.items()}
     own = str(run.paths.fret / "default")
     sets = []
+    encode = _base_vectors(run, recipe) if any(entry.keep for entry in mixture.values()) else None
     with PartialState().main_process_first():
         for name, entry in mixture.items():
             with run.view.task(f"reading {name}") as report:
@@ -91,7 +91,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
                     default=own,
                     tests=run.tests,
                 )
-                sets.append(with_vectors(one, _base_vectors(run, recipe, report)) if entry.keep else one)
+                sets.append(with_vectors(one, encode) if encode and entry.keep else one)
                 report(len(sets[-1].rows), len(sets[-1].rows))
     if is_main():
         write_json(
@@ -101,12 +101,17 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     return sets
 
 
-def _base_vectors(run: Run, recipe: StageRecipe, report: Report) -> Callable[[list[str]], Vectors]:
+def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[list[str]], Vectors]:
     """Embeds texts as the untouched base reads them, as far as the stage reads them; kept in the run folder."""
     base = run.base()
     base.max_seq_length = recipe.max_seq_length or base.max_seq_length
     store = run.store(base)
-    return lambda texts: store.encode(texts, report=report)
+
+    def encode(texts: list[str]) -> Vectors:
+        with run.view.task("embedding with the base") as report:
+            return store.encode(texts, report=report)
+
+    return encode
 
 
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:

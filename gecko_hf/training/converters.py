@@ -35,6 +35,7 @@ class Example:
         negatives: What does not, the hardest first.
         task: Where the row itself names one.
         scores: A teacher's, of the positive and then of each negative.
+        mark: Stands behind all texts of the row, so that they are told apart from those of other rows.
     """
 
     query: str
@@ -42,6 +43,7 @@ class Example:
     negatives: list[Text] = field(default_factory=list)
     task: str | None = None
     scores: list[float] | None = None
+    mark: str = ""
 
 
 Converter = Callable[[Iterable[Row], random.Random], Iterator[Example | str]]
@@ -158,11 +160,11 @@ def nli(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         yield from ["no entailed hypothesis"] * len(contradicted[premise])
 
 
-def labels(rows: Iterable[Row], draw: random.Random, *, unique_id: bool = True) -> Iterator[Example | str]:
+def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
     """A text, another of its label, and one of any other label (paper, section 3.3).
 
-    A unique id is appended to all three, so that only the row's own negative is hard: other rows' texts, which may have the
-    same label, are told apart by the id. Its form is ours. Without it, let a row compete with its own negative alone.
+    The mark is a unique id, so that only the row's own negative is hard: other rows' texts, which may have the same label, are
+    told apart by it. Its form is ours.
     """
     texts, classes = [], []
     for row in rows:
@@ -184,8 +186,8 @@ def labels(rows: Iterable[Row], draw: random.Random, *, unique_id: bool = True) 
         foe = draw.randrange(len(texts))
         while classes[foe] == label:
             foe = draw.randrange(len(texts))
-        mark = f" | id: {hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}" if unique_id else ""
-        yield Example(texts[i] + mark, Text(texts[twin] + mark), [Text(texts[foe] + mark)])
+        mark = f" | id: {hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}"
+        yield Example(texts[i], Text(texts[twin]), [Text(texts[foe])], mark=mark)
 
 
 KINDS: dict[str, Kind] = {

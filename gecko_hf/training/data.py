@@ -11,7 +11,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.prompts import format_query, without_prompt
 from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.source import by_role, pinned, read_source, state
-from gecko_hf.training.converters import KINDS, Example, Text, labels
+from gecko_hf.training.converters import KINDS, Example, Text
 from gecko_hf.training.mixture import document_writer
 from gecko_hf.training.mixture_recipe import DataRecipe
 
@@ -140,10 +139,7 @@ def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[E
     rows = by_role(rows, recipe.columns)
     if recipe.rows is not None and recipe.rows < len(rows):
         rows = rows.shuffle(seed=seed).select(range(recipe.rows))
-    converter = KINDS[recipe.kind].convert
-    if recipe.kind == "labels":
-        converter = partial(labels, unique_id=recipe.unique_id)
-    return converter(rows, random.Random(seed))  # not security: seeded sampling
+    return KINDS[recipe.kind].convert(rows, random.Random(seed))  # not security: seeded sampling
 
 
 def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, str], str]) -> dict[str, Any]:
@@ -151,15 +147,16 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     kind = KINDS[recipe.kind]
     task = recipe.task or example.task or kind.task
     symmetric = kind.symmetric if recipe.symmetric is None else recipe.symmetric
+    mark = example.mark if recipe.unique_id else ""
 
     def write(text: Text) -> str:
-        return format_query(task, text.text) if symmetric else document(text.text, text.title)
+        return (format_query(task, text.text) if symmetric else document(text.text, text.title)) + mark
 
     positive = write(example.positive)
     # A negative that is the positive would teach the opposite of what the row says.
     found = {n: i for i, n in reversed(list(enumerate(map(write, example.negatives), start=1))) if n != positive}
     others = sorted(found, key=lambda n: found[n])[: negatives_of(recipe)]
-    texts = [format_query(task, example.query), positive, *others]
+    texts = [format_query(task, example.query) + mark, positive, *others]
     row: dict[str, Any] = dict(zip(columns(len(others)), texts, strict=True))
     if recipe.scores and example.scores and len(example.scores) > len(example.negatives):
         row["scores"] = [example.scores[i] for i in (0, *(found[n] for n in others))]

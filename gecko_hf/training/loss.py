@@ -109,7 +109,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
 
         Args:
             embeddings: Queries, positives, and any number of negatives; each of shape (batch, width).
-            labels: A teacher's scores of the positive and the negatives, for distillation: (batch, 1 + negatives).
+            labels: For distillation a teacher's scores of the positive and the negatives, (batch, 1 + negatives); for keeping
+                the base's vectors of all texts, (batch, columns x width of the base).
         """
         batch = self._batch(embeddings)
         loss = self.learn * self._rows(batch, 0, len(batch.columns[0]))

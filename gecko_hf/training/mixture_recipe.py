@@ -25,7 +25,8 @@ class DataRecipe(SourceRecipe):
         negatives: Whether other rows of a batch are negatives, or only the row's own.
         hard_negatives: How many a row has; rows with fewer are set aside. The kind's own number by default.
         scores: Whether a teacher's scores are read from the role `scores`: of the positive, then of each negative.
-        unique_id: Whether the three texts of a row of `labels` carry an id of their own, as in the paper.
+        unique_id: Whether the texts of a row of `labels` carry an id of their own, as in the paper; without it, let a row
+            compete with its own negative alone.
         learn: Weight of eq. (3).
         keep: Weight of the divergence from the untouched base's similarities, which reads the same texts without prompts
             (Li & Hoiem 2016, arXiv 1606.09282, learning without forgetting): what it could is kept under the new prompts.

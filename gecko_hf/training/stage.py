@@ -159,9 +159,11 @@ def _loss(
         keep=one.recipe.keep,
         options=recipe.loss,
     )
-    negatives = count_negatives(loss, recipe.batch_size, len(_text_columns(one)) - 2, processes())
+    taught = "only the base's similarities are kept"
+    if one.recipe.learn:
+        taught = str(count_negatives(loss, recipe.batch_size, len(_text_columns(one)) - 2, processes()))
     if say:
-        say(f"  {one.name + ': ' if one.name else ''}{negatives}")
+        say(f"  {one.name + ': ' if one.name else ''}{taught}")
     return MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True))
 
 

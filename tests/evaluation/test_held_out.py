@@ -121,6 +121,11 @@ def test_a_source_of_which_nothing_can_be_used_is_refused(write):
         write(PAIRS, kind="pairs", columns=SIDES, values={"yes": 1, "no": 0})
 
 
+def test_a_label_that_is_no_number_asks_for_its_value(write):
+    with pytest.raises(EvaluationError, match=r"'entailment' is no number.*values: \{entailment: 1.0\}"):
+        write(PAIRS[:1], kind="sts", columns=SIDES | {"score": "label"})
+
+
 def test_a_missing_column_is_named(write):
     with pytest.raises(RecipeError, match="Say where query is"):
         write(QUESTIONS, kind="retrieval")

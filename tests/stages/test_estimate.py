@@ -23,3 +23,7 @@ def test_a_step_without_dropout_takes_less(tiny_model):
 def test_estimating_leaves_the_model_as_it_was(tiny_model):
     seconds(tiny_model, freeze_layers=1)
     assert all(p.requires_grad for p in tiny_model.parameters())
+
+
+def test_a_stage_that_reads_less_of_a_text_takes_less(tiny_model):
+    assert seconds(tiny_model, max_seq_length=32) == pytest.approx(seconds(tiny_model) * (24 + 32) / (24 + 64))

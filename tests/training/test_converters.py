@@ -98,20 +98,15 @@ def test_nli_pairs_entailment_with_contradiction_of_the_same_premise():
     )
 
 
-def test_labels_pair_within_a_label_and_mark_all_three_with_one_id():
+def test_labels_pair_within_a_label_and_mark_every_row_with_its_own_id():
     rows = [{"text": f"text {i}", "label": i % 3} for i in range(30)] + [{"text": "alone", "label": 9}]
     examples, aside = convert("labels", rows)
     assert aside == ["no other text of this label"]
     classes = {row["text"]: row["label"] for row in rows}
-    marks = set()
     for example in examples:
-        parts = [t.split(" | id: ") for t in (example.query, example.positive.text, example.negatives[0].text)]
-        (mark,) = {m for _, m in parts}
-        marks.add(mark)
-        query, positive, negative = (t for t, _ in parts)
-        assert query != positive
-        assert classes[query] == classes[positive] != classes[negative]
-    assert len(marks) == len(examples) == 30
+        assert example.query != example.positive.text
+        assert classes[example.query] == classes[example.positive.text] != classes[example.negatives[0].text]
+    assert len({example.mark for example in examples}) == len(examples) == 30
     assert convert("labels", rows[:1] * 2)[1] == ["no text of another label"] * 2
 
 

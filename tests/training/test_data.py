@@ -216,11 +216,20 @@ def test_texts_that_overlap_with_a_test_set_are_left_out(source, tmp_path):
     assert made.set_aside == {"test text: nearly identical to a text of Held": 2}
 
 
+def test_the_unique_id_hides_no_text_from_the_test_sets(source, tmp_path):
+    rows = [{"text": f"{label} text of number {i}", "label": label} for i in range(3) for label in "ab"]
+    tests = TestSets([("Held", "a text of number 1")], near=1.0)
+    made = build(DataRecipe(kind="labels", source=source(rows)), tmp_path, tests=tests)
+    assert not any("a text of number 1" in row[side] for row in made.rows for side in ("anchor", "positive"))
+
+
 @pytest.mark.parametrize("unique_id", [True, False])
-def test_the_unique_id_can_be_left_out(source, tmp_path, unique_id):
+def test_all_texts_of_a_row_carry_one_id_unless_it_is_left_out(source, tmp_path, unique_id):
     rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(6)]
     made = build(DataRecipe(kind="labels", source=source(rows), unique_id=unique_id), tmp_path).rows
-    assert all((" | id: " in text) == unique_id for row in made for text in row.values())
+    marks = [{text.partition(" | id: ")[2] for text in row.values()} for row in made]
+    assert all(len(found) == 1 for found in marks)
+    assert len(set.union(*marks)) == (6 if unique_id else 1)
 
 
 def test_columns_can_change_places(source, tmp_path):
