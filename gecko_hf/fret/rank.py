@@ -35,6 +35,9 @@ def judge(
 ) -> list[list[Judgement]]:
     """QL(q, p) and the label log-likelihoods behind RC(q, p), for every candidate of every query.
 
+    Pairs are asked about passage by passage, as prompts begin (few-shot head, passage, query): a server's prefix cache then
+    need not keep a passage for longer than its own queries.
+
     Args:
         llm: The judge.
         queries: Queries.
@@ -43,8 +46,17 @@ def judge(
 
     Raises:
         LLMError: If this judge cannot do that.
+        ValueError: If there is not one row of candidates for each query.
     """
-    pairs = [(q, p) for q, row in zip(queries, candidates, strict=True) for p in row]
+    if len(queries) != len(candidates):
+        raise ValueError(
+            f"{len(queries)} queries and {len(candidates)} rows of candidates; there must be one for each."
+        )
+    places = sorted(
+        ((i, j) for i, row in enumerate(candidates) for j in range(len(row))),
+        key=lambda at: candidates[at[0]][at[1]].id,
+    )
+    pairs = [(queries[i], candidates[i][j]) for i, j in places]
     prompts = [PassagePrompt(p.id, p.title, p.text, query=q) for q, p in pairs]
     if one_pass:
         if not isinstance(llm, OnePassJudge):
@@ -53,8 +65,11 @@ def judge(
     else:
         ql = llm.log_likelihood(prompts, [q for q, _ in pairs])
         judged = list(zip(ql, llm.label_log_likelihoods(prompts, RELEVANCE_LABELS), strict=True))
-    scores = iter(judged)
-    return [[Judgement(q, tuple(g)) for q, g in (next(scores) for _ in row)] for row in candidates]
+    scores = dict(zip(places, judged, strict=True))
+    return [
+        [Judgement(scores[i, j][0], tuple(scores[i, j][1])) for j in range(len(row))]
+        for i, row in enumerate(candidates)
+    ]
 
 
 def relevance(grades: Sequence[float], kind: Literal["peak", "expected"]) -> float:

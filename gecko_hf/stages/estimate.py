@@ -15,7 +15,7 @@ from gecko_hf.training.recipe import StageRecipe
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer as Encoder
 
-MATMUL = (4096, 384, 1536)
+MATMUL = (4096, 384, 1536)  # tokens of a batch, width, feed-forward width
 EFFICIENCY = 0.55  # ours: of the timed matrix product, what an encoder's forward pass reached on a 2-core machine
 TRAIN_EFFICIENCY = 0.5  # ours: the same for forward, backward and the optimizer
 NO_DROPOUT = 0.75  # ours: share of a step's time that is left without dropout, measured on the same machine
@@ -25,33 +25,38 @@ QUERY_TOKENS = 24  # ours: prompt and a sentence
 
 @dataclass(frozen=True)
 class Speed:
-    """Floating point operations a second in each precision."""
+    """Floating point operations a second: of embedding, which is in float32, and of training."""
 
-    float32: float
-    bfloat16: float
+    encode: float
+    train: float
 
 
-def measure_speed() -> Speed:
-    """Time one matrix product of an encoder's shape in both precisions (about 0.2 s)."""
+def measure_speed(precision: str) -> Speed:
+    """Time one matrix product of an encoder's shape in float32 and in the precision of training (0.2 s together).
+
+    A precision that nothing trains in is not timed: without instructions of its own, one product takes seconds.
+    """
+    encode = _operations_per_second("float32")
+    return Speed(encode, encode if precision == "float32" else _operations_per_second(precision))
+
+
+def _operations_per_second(precision: str) -> float:
     import torch
 
-    rates = []
-    for dtype in (torch.float32, torch.bfloat16):
-        rows, inner, columns = MATMUL
-        a, b = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)
+    rows, inner, columns = MATMUL
+    a, b = (torch.ones(*shape, dtype=getattr(torch, precision)) for shape in ((rows, inner), (inner, columns)))
+    torch.mm(a, b)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < 0.1:
         torch.mm(a, b)
-        start, count = time.perf_counter(), 0
-        while time.perf_counter() - start < 0.1:
-            torch.mm(a, b)
-            count += 1
-        rates.append(2 * rows * inner * columns * count / (time.perf_counter() - start))
-    return Speed(*rates)
+        count += 1
+    return 2 * rows * inner * columns * count / (time.perf_counter() - start)
 
 
 def encode_seconds(texts: Sequence[str], limit: int, parameters: int, speed: Speed) -> float:
     """Embedding texts: 2 operations a parameter and token, tokens guessed as 1.5 a word."""
     tokens = sum(min(limit, int(1.5 * len(t.split())) + 8) for t in texts)
-    return 2 * parameters * tokens / (speed.float32 * EFFICIENCY)
+    return 2 * parameters * tokens / (speed.encode * EFFICIENCY)
 
 
 def train_seconds(rows: int, passages: int, recipe: Recipe, stage: StageRecipe, model: Encoder, speed: Speed) -> float:
@@ -60,14 +65,12 @@ def train_seconds(rows: int, passages: int, recipe: Recipe, stage: StageRecipe, 
     A token costs 2 operations a parameter forward, and 4 backward for each parameter above the frozen layers.
     """
     from gecko_hf.model.freeze import frozen_layers
-    from gecko_hf.training.arguments import precision_of
 
-    rate = speed.bfloat16 if precision_of(recipe.precision) == "bfloat16" else speed.float32
     length = min(stage.max_seq_length or recipe.encoder.max_seq_length, recipe.encoder.max_seq_length)
     tokens = rows * (min(QUERY_TOKENS, length) + passages * length)
     with frozen_layers(model, stage.freeze_layers):
         trained = _weights(model, trained=True)
-    seconds = (2 * _weights(model) + 4 * trained) * tokens / (rate * TRAIN_EFFICIENCY)
+    seconds = (2 * _weights(model) + 4 * trained) * tokens / (speed.train * TRAIN_EFFICIENCY)
     return seconds if stage.dropout else NO_DROPOUT * seconds
 
 
@@ -84,7 +87,10 @@ def rows_trained(stage: StageRecipe, own: int) -> int:
 
 def estimate(run: Run) -> dict[str, float]:
     """Seconds that each stage may take."""
-    recipe, speed, base = run.recipe, measure_speed(), run.base()
+    from gecko_hf.training.arguments import precision_of
+
+    recipe, base = run.recipe, run.base()
+    speed = measure_speed(precision_of(recipe.precision))
     once = encode_seconds([plain_text(p) for p in run.passages], recipe.encoder.max_seq_length, _weights(base), speed)
     rows = min(recipe.fret.rows, len(run.passages))
     pairs = rows_trained(recipe.prefinetune, min(recipe.prefinetune.rows, len(run.passages)))

@@ -41,13 +41,20 @@ def clustered():
     return unit(rng.normal(size=(200, 32)).repeat(20, axis=0) + 0.5 * rng.normal(size=(4000, 32)))
 
 
-def test_a_corpus_above_the_limit_is_mined_through_an_index_whose_recall_was_measured(clustered, tmp_path):
-    np.save(tmp_path / "v.npy", clustered)
-    vectors = np.load(tmp_path / "v.npy", mmap_mode="r")
-    assert open_miner(vectors, 4000, tmp_path / "none").index is None
-    build_index(vectors, tmp_path / "v.faiss", 20)
-    miner = open_miner(vectors, 3999, tmp_path / "v.faiss")
-    facts = json.loads(facts_file(tmp_path / "v.faiss").read_text())
+@pytest.fixture(scope="module")
+def index(clustered, tmp_path_factory):
+    """The file of an index over them; the vectors lie beside it."""
+    folder = tmp_path_factory.mktemp("index")
+    np.save(folder / "v.npy", clustered)
+    build_index(np.load(folder / "v.npy", mmap_mode="r"), folder / "v.faiss", 20)
+    return folder / "v.faiss"
+
+
+def test_a_corpus_above_the_limit_is_mined_through_an_index_whose_recall_was_measured(clustered, index):
+    vectors = np.load(index.with_suffix(".npy"), mmap_mode="r")
+    assert open_miner(vectors, 4000, index.with_name("none")).index is None
+    miner = open_miner(vectors, 3999, index)
+    facts = json.loads(facts_file(index).read_text())
     assert facts["index"] == "IVF64,PQ8"
     assert facts["recall"] > 0.9
     assert recall(miner, clustered[::40], 20) == pytest.approx(facts["recall"], abs=0.05)
@@ -56,9 +63,8 @@ def test_a_corpus_above_the_limit_is_mined_through_an_index_whose_recall_was_mea
     np.testing.assert_allclose(scores, np.take_along_axis(clustered[:50] @ clustered.T, found, axis=1), rtol=1e-5)
 
 
-def test_a_query_whose_lists_hold_too_few_passages_is_searched_exactly(clustered, tmp_path):
-    build_index(clustered, tmp_path / "v.faiss", 20)
-    miner = open_miner(clustered, 0, tmp_path / "v.faiss")
+def test_a_query_whose_lists_hold_too_few_passages_is_searched_exactly(clustered, index):
+    miner = open_miner(clustered, 0, index)
     miner.index.nprobe = 1
     found, _ = miner.neighbours(clustered[:3], 3000)
     assert all(len(set(row)) == 3000 for row in found)

@@ -56,6 +56,21 @@ def test_every_candidate_gets_its_own_scores():
     ]
 
 
+def test_pairs_are_asked_about_passage_by_passage():
+    """So a server's prefix cache keeps a passage no longer than it is needed."""
+    asked = []
+
+    class Recorder(Echo):
+        def log_likelihood(self, prompts, continuations):
+            asked.extend(zip((p.key for p in prompts), continuations, strict=True))
+            return super().log_likelihood(prompts, continuations)
+
+    a, b = Passage("a", "", "x"), Passage("b", "", "xx")
+    scores = judge(Recorder(), ["q", "qq"], [[b, a], [a, b]])
+    assert asked == [("a", "q"), ("a", "qq"), ("b", "q"), ("b", "qq")]
+    assert [[s.ql for s in row] for row in scores] == [[-2.01, -1.01], [-1.02, -2.02]]
+
+
 def test_peak_relevance_is_the_log_likelihood_of_the_top_label():
     assert relevance((-3.0, -2.0, -1.0), "peak") == -1.0
 
