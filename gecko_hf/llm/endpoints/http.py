@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import itertools
 import json
+import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,7 @@ from gecko_hf.llm.endpoints.transport import Failure
 
 TOO_BUSY = (429, 503)
 MAY_PASS = (408, 409, 424, 425, 429, 500, 502, 503, 504)
+POOL = 8  # ours: connections of one pool
 SHOWN = 200  # characters of a server's message that an error repeats
 
 
@@ -24,10 +27,42 @@ class NoRoute(LLMError):
     """A server has no such route, or no such model."""
 
 
+class Pools(httpx2.AsyncBaseTransport):
+    """Several connection pools that take requests in turn.
+
+    For each request a pool looks at every connection that it holds, so that one pool of hundreds costs more than the request.
+
+    Args:
+        connections: How many connections all of them together keep.
+    """
+
+    def __init__(self, connections: int) -> None:
+        count = -(-connections // POOL)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL)
+        context = httpx2.create_ssl_context()  # read once: it takes longer than a request
+        self._pools = [httpx2.AsyncHTTPTransport(verify=context, limits=limits) for _ in range(count)]
+        self._turn = itertools.cycle(self._pools)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request through the pool whose turn it is."""
+        return await next(self._turn).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every pool."""
+        for pool in self._pools:
+            await pool.aclose()
+
+
 def open_client(secret: Secret, concurrency: int, timeout: float) -> httpx2.AsyncClient:
-    """A client whose connections are kept, as many as there may be requests at once."""
+    """A client whose connections are kept, as many as there may be requests at once.
+
+    Where the environment names a proxy the library's own single pool goes through it: a transport of ours would go past it.
+    """
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency)
-    return httpx2.AsyncClient(headers=secret.headers(), limits=limits, timeout=timeout, follow_redirects=False)
+    transport = None if urllib.request.getproxies() else Pools(concurrency)
+    return httpx2.AsyncClient(
+        headers=secret.headers(), transport=transport, limits=limits, timeout=timeout, follow_redirects=False
+    )
 
 
 async def post(client: httpx2.AsyncClient, url: str, body: dict[str, Any], secret: Secret) -> Any:
