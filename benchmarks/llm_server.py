@@ -3,8 +3,8 @@
     python benchmarks/llm_server.py --capacity 64 --latency 0.1 --cache-tokens 65536
 
 Words are tokens. A prompt's blocks of 16 tokens that the prefix cache (the least recently used go first) holds are not
-computed again; every client is given that, also for log-probabilities of prompts, for which vLLM computes the whole prompt and
-SGLang only what stands behind `logprob_start_len`. More than `capacity` requests at once get 429. `GET /usage` tells requests,
+computed again; every client is given that, also for log-probabilities of prompts, for which a real server may go past its cache,
+as TGI does. More than `capacity` requests at once get 429. `GET /usage` tells requests,
 tokens read, tokens computed and the seconds that places were taken, and starts anew.
 """
 

@@ -48,12 +48,9 @@ def judge(
         LLMError: If this judge cannot do that.
         ValueError: If there is not one row of candidates for each query.
     """
-    if len(queries) != len(candidates):
-        raise ValueError(
-            f"{len(queries)} queries and {len(candidates)} rows of candidates; there must be one for each."
-        )
+    rows = zip(queries, candidates, strict=True)
     places = sorted(
-        ((i, j) for i, row in enumerate(candidates) for j in range(len(row))),
+        ((i, j) for i, (_, row) in enumerate(rows) for j in range(len(row))),
         key=lambda at: candidates[at[0]][at[1]].id,
     )
     pairs = [(queries[i], candidates[i][j]) for i, j in places]

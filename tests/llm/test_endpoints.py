@@ -244,6 +244,8 @@ def test_hash_model_is_sane():
 
 def test_a_proxy_that_the_environment_names_is_gone_through(monkeypatch):
     with TestServer("vllm") as proxy:
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.setenv("http_proxy", proxy.url)
 
         async def ask() -> int:

@@ -3,7 +3,8 @@
 import pytest
 
 from gecko_hf.recipe import Recipe
-from gecko_hf.stages.estimate import NO_DROPOUT, Speed, train_seconds
+from gecko_hf.stages import estimate
+from gecko_hf.stages.estimate import NO_DROPOUT, Speed, measure_speed, train_seconds
 from gecko_hf.training.recipe import StageRecipe
 
 
@@ -27,3 +28,11 @@ def test_estimating_leaves_the_model_as_it_was(tiny_model):
 
 def test_a_stage_that_reads_less_of_a_text_takes_less(tiny_model):
     assert seconds(tiny_model, max_seq_length=32) == pytest.approx(seconds(tiny_model) * (24 + 32) / (24 + 64))
+
+
+@pytest.mark.parametrize(("precision", "timed"), [("float32", ["float32"]), ("bfloat16", ["float32", "bfloat16"])])
+def test_a_precision_that_nothing_trains_in_is_not_timed(monkeypatch, precision, timed):
+    asked = []
+    monkeypatch.setattr(estimate, "_operations_per_second", lambda name: asked.append(name) or float(len(asked)))
+    assert measure_speed(precision) == Speed(1.0, float(len(timed)))
+    assert asked == timed
