@@ -19,13 +19,14 @@ PASSAGES, QUERIES, WIDTH, WORDS = 100_000, 500, 384, 5_000
 def write_data(folder: Path) -> None:
     rng = random.Random(0)
     words = [f"w{i}" for i in range(WORDS)]
+    passages = [rng.choices(words, k=rng.randint(20, 60)) for _ in range(PASSAGES)]
     with (folder / "corpus.jsonl").open("w") as file:
-        for i in range(PASSAGES):
-            text = " ".join(rng.choices(words, k=rng.randint(20, 60)))
-            file.write(json.dumps({"_id": f"d{i}", "title": "", "text": text}) + "\n")
+        for i, passage in enumerate(passages):
+            file.write(json.dumps({"_id": f"d{i}", "title": "", "text": " ".join(passage)}) + "\n")
     with (folder / "queries.jsonl").open("w") as file:
         for i in range(QUERIES):
-            file.write(json.dumps({"_id": f"q{i}", "text": " ".join(rng.choices(words, k=8))}) + "\n")
+            asked = rng.sample(passages[i * 7], k=4) + rng.choices(words, k=4)
+            file.write(json.dumps({"_id": f"q{i}", "text": " ".join(asked)}) + "\n")
     (folder / "qrels").mkdir()
     lines = [f"q{i}\td{i * 7}\t1" for i in range(QUERIES)]
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(lines) + "\n")
