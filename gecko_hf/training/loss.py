@@ -45,7 +45,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         chunk_size: Texts that are embedded in one forward, sorted by length, where gradients are not cached; None embeds a
             column at once.
         learn: Weight of eq. (3).
-        keep: Weight of the divergence from the base's similarities, whose vectors are the labels.
+        keep: Weight of what binds the model to the base, whose vectors are the labels (`regularisers.keep`).
         options: What later work does differently.
     """
 

@@ -28,8 +28,8 @@ class DataRecipe(SourceRecipe):
         unique_id: Whether the texts of a row of `labels` carry an id of their own, as in the paper; without it, let a row
             compete with its own negative alone.
         learn: Weight of eq. (3).
-        keep: Weight of the divergence from the untouched base's similarities, which reads the same texts without prompts
-            (Li & Hoiem 2016, arXiv 1606.09282, learning without forgetting): what it could is kept under the new prompts.
+        keep: Weight of the distance from the untouched base, which reads the same texts without prompts (Li & Hoiem 2016, arXiv
+            1606.09282, learning without forgetting): what it could is kept under the new prompts and in narrow vectors.
         weight: Share of the steps, relative to the other data sets; without any, by the number of rows.
     """
 

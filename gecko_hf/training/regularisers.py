@@ -45,10 +45,12 @@ def distillation(model: SentenceTransformer, weight: float, temperature: float) 
 
 
 def keep(weight: float, temperature: float) -> Regulariser:
-    """The divergence of each text's softmax over all other texts of the batch from that of the base's vectors.
+    """What the base knew, kept: whole vectors stay where the base's are, narrow ones give the similarities of its whole ones.
 
-    Labels are those vectors, of a row's texts one after the other: (batch, texts a row x width of the base). Similarities are
-    compared and not vectors, so that a narrow vector learns what a whole one of the base knows.
+    At the base's own width the term is (1 - cosine with the base's vector) / t, at any other the divergence of each text's
+    softmax over all other texts of the batch from that of the base's vectors. (Similarities alone, at the whole width too,
+    kept retrieval worse: docs/gecko-mini.md.) Labels are the base's vectors, of a row's texts one after the other: (batch,
+    texts a row x width of the base).
     """
 
     def term(columns: list[Tensor], labels: Tensor | None) -> Tensor:
@@ -56,7 +58,10 @@ def keep(weight: float, temperature: float) -> Regulariser:
             raise ValueError("keep needs the base's vectors of every text: a column `label`.")
         size = len(columns[0])
         teacher = labels.to(columns[0]).reshape(size, len(columns), -1).transpose(0, 1).flatten(0, 1)
-        student = _log_softmax_of_others(torch.cat(columns), temperature)
+        texts = torch.cat(columns)
+        if texts.shape[1] == teacher.shape[1]:
+            return weight / temperature * (1 - pairwise_cos_sim(texts, teacher)).mean()
+        student = _log_softmax_of_others(texts, temperature)
         target = _log_softmax_of_others(teacher, temperature)
         return weight * torch.nn.functional.kl_div(student, target, reduction="batchmean", log_target=True)
 

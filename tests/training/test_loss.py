@@ -193,26 +193,30 @@ def divergence(texts, base):
 
 
 @pytest.mark.parametrize("learn", [0.0, 0.5])
-def test_keeping_adds_the_divergence_from_the_similarities_of_the_base(learn):
+def test_keeping_binds_whole_vectors_to_those_of_the_base(learn):
     ours, theirs, base = vectors(3), vectors(3), vectors(3, seed=1)
     labels = torch.cat([b.detach() for b in base], dim=1)
     loss = GeckoLoss(ANY_MODEL, T, learn=learn, keep=2.0).compute_loss_from_embeddings(ours, labels)
-    expected = learn * equation_3(*theirs[:2], theirs[2:]) + 2 * divergence(torch.cat(theirs), torch.cat(base).detach())
-    equal_with_gradients(ours, loss, theirs, expected)
+    pairs = [(v, w) for column, of_base in zip(theirs, base, strict=True) for v, w in zip(column, of_base, strict=True)]
+    distance = sum(1 - cosine(v, w.detach()) for v, w in pairs) / len(pairs)
+    equal_with_gradients(ours, loss, theirs, learn * equation_3(*theirs[:2], theirs[2:]) + 2 / T * distance)
 
 
 def test_narrow_vectors_are_compared_with_whole_ones_of_the_base():
-    columns, base = vectors(2), vectors(2, seed=1)
-    narrow = [c[:, :4] for c in columns]
-    loss = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0)
-    found = loss.compute_loss_from_embeddings(narrow, torch.cat(base, dim=1).detach())
-    assert math.isclose(found.item(), divergence(torch.cat(narrow), torch.cat(base)).item(), abs_tol=1e-9)
+    ours, theirs = ([c[:, :4].detach().requires_grad_() for c in vectors(2)] for _ in range(2))
+    base = torch.cat(vectors(2, seed=1), dim=1).detach()
+    loss = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0).compute_loss_from_embeddings(ours, base)
+    equal_with_gradients(ours, loss, theirs, divergence(torch.cat(theirs), torch.cat(base.chunk(2, dim=1))))
 
 
-def test_nothing_is_lost_where_the_similarities_are_those_of_the_base():
-    columns = vectors(2)
+@pytest.mark.parametrize("width", [None, 4])
+def test_nothing_is_lost_where_the_vectors_are_those_of_the_base(width):
+    columns, base = vectors(2), vectors(2)
+    if width:  # the rest of the base's vectors is empty, so that the narrow ones have its similarities
+        columns = [c[:, :width] for c in columns]
+        base = [torch.nn.functional.pad(c, (0, 4)) for c in columns]
     loss = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0)
-    assert abs(loss.compute_loss_from_embeddings(columns, torch.cat(columns, dim=1).detach()).item()) < 1e-12
+    assert abs(loss.compute_loss_from_embeddings(columns, torch.cat(base, dim=1).detach()).item()) < 1e-12
 
 
 def test_keeping_without_vectors_is_refused():
