@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,16 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
         if column not in found.column_names:
             raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")
         found = found.filter(lambda cell, value=value: str(cell) == value, input_columns=[column])
-    return found
+    return _half(found, recipe.half, have.get("label"), name) if recipe.half else found
+
+
+def _half(rows: datasets.Dataset, half: str, column: str | None, name: str) -> datasets.Dataset:
+    if column not in rows.column_names:
+        raise RecipeError(
+            f"{name}.half deals labels, and there are none. Say where they are: columns: {{label: COLUMN}}."
+        )
+    odd = half == "second"
+    return rows.filter(lambda label: zlib.crc32(str(label).encode()) % 2 == odd, input_columns=[column])
 
 
 def by_role(rows: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset:

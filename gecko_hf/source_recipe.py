@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gecko_hf.schema import number
 
@@ -17,6 +18,7 @@ class SourceRecipe:
         config: Configuration of the Hub data set.
         split: Its split.
         where: Column -> value that a row must have.
+        half: One half of the labels, dealt by their hash: a labelled set can teach with one and be held out with the other.
         columns: Role -> column, where the data set's names are not the kind's own.
         rows: How many rows are drawn, at most.
     """
@@ -26,5 +28,6 @@ class SourceRecipe:
     config: str | None = None
     split: str = "train"
     where: dict[str, str] = field(default_factory=dict)
+    half: Literal["first", "second"] | None = None
     columns: dict[str, str] = field(default_factory=dict)
     rows: int | None = number(None, low=1)

@@ -150,6 +150,20 @@ def test_only_rows_that_have_a_value_are_taken(source, tmp_path):
         build(DataRecipe(kind="pairs", source=file, where={"kind": "a"}), tmp_path)
 
 
+def test_two_halves_share_no_label_and_miss_none(source, tmp_path):
+    rows = [{"text": f"text {label} {i}", "intent": label} for label in "abcdefgh" for i in range(3)]
+    file, columns = source(rows), {"label": "intent"}
+    halves = [
+        build(DataRecipe(kind="labels", source=file, columns=columns, half=half, unique_id=False), tmp_path / half).rows
+        for half in ("first", "second")
+    ]
+    seen = [{text.split()[-2] for text in half["anchor"]} for half in halves]
+    assert not seen[0] & seen[1]
+    assert seen[0] | seen[1] == set("abcdefgh")
+    with pytest.raises(RecipeError, match=re.escape("Say where they are: columns: {label: COLUMN}")):
+        build(DataRecipe(kind="pairs", source=source([{"query": "q", "positive": "p"}]), half="first"), tmp_path)
+
+
 def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
     asked = []
 
