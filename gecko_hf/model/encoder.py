@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecko_hf.errors import RecipeError, require
+from gecko_hf.model.portable import make_portable
 from gecko_hf.prompts import model_prompts
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def check_dims(model: SentenceTransformer, dims: list[int]) -> None:
 
 
 def save_encoder(model: SentenceTransformer, folder: Path) -> None:
-    """Save stock modules with the prompt table; sentence-transformers does not write training prompts by itself.
+    """Save stock modules with the prompt table, in the form that every version of sentence-transformers reads.
 
     ONNX files that lie in the folder go: they hold other weights.
     """
@@ -106,6 +107,7 @@ def save_encoder(model: SentenceTransformer, folder: Path) -> None:
     model.prompts = dict(model_prompts())
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
+    make_portable(folder, model.max_seq_length)
 
 
 def fingerprint(model: SentenceTransformer) -> str:
