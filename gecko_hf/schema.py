@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -84,7 +84,7 @@ def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
         if value not in options:
             raise RecipeError(f"{name} is {value!r}; it must be one of {', '.join(map(str, options))}.")
         return value
-    if get_origin(hint) is types.UnionType:  # `X | None`
+    if get_origin(hint) in (types.UnionType, Union):  # `X | None`, whose form depends on X
         return None if value is None else _value(value, options[0], bounds, name)
     if get_origin(hint) is list and isinstance(value, list):
         return [_value(v, options[0], bounds, f"{name}[{i}]") for i, v in enumerate(value)]

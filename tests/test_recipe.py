@@ -68,6 +68,11 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfinetune: {patience: 2}", "set "),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {kind: pairs}}}", "finetune.mixture.nq.source is missing"),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {kind: pars}}}", "it must be one of fret, pairs"),
+        ("corpus: {path: d}\nfinetune: {mixture: {nq: {half: third}}}", "it must be one of first, second"),
+        (
+            "corpus: {path: d}\nprefinetune: {mixture: {own: {kind: fret}}}",
+            "prefinetune.mixture.own is the FRet of this run",
+        ),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: 3}}", "it needs keys under it"),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {sorce: x}}}", "Did you mean finetune.mixture.nq.source?"),
         ("seed: 1", "corpus.path is missing"),

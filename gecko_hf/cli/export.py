@@ -90,7 +90,7 @@ def _show(folder: Path, files: Sequence[OnnxFile], scores: Sequence[OnnxScore]) 
     measured = ["nDCG@10", "points lost"] if scores else []
     for column in ("MB", "off by", "mean cosine", "least cosine", "speed", *measured):
         table.add_column(column, justify="right")
-    values = [[f"{score.score:.4f}", f"{score.lost:.1f}"] for score in scores] or [[] for _ in files]
+    values = [[f"{score.score:.4f}", f"{score.lost:z.1f}"] for score in scores] or [[] for _ in files]
     for file, value in zip(files, values, strict=True):
         seen = (f"{file.difference:.1e}", f"{file.cosine:.4f}", f"{file.least_cosine:.4f}", f"{file.speed:.2f}")
         table.add_row(Path(file.file).name, f"{file.bytes / 1e6:.1f}", *seen, *value)

@@ -32,5 +32,5 @@ def quantize(
     for column in ("precision of passages", "bytes a vector", "nDCG@10", "points lost"):
         table.add_column(column, justify="left" if column.startswith("precision") else "right")
     for row in found:
-        table.add_row(row.precision, f"{row.bytes:,}", f"{row.score:.4f}", f"{row.lost:.1f}")
+        table.add_row(row.precision, f"{row.bytes:,}", f"{row.score:.4f}", f"{row.lost:z.1f}")
     console.print(table)

@@ -94,6 +94,12 @@ def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
         RecipeError: Naming both.
     """
     check_mixture(recipe.mixture, f"{where}.mixture")
+    own = next((name for name, entry in recipe.mixture.items() if entry.is_own_fret), None)
+    if own and isinstance(recipe, PrefinetuneRecipe):
+        raise RecipeError(
+            f"{where}.mixture.{own} is the FRet of this run, which the encoder of this very stage finds the candidates for. "
+            "Put it into the mixture of finetune, or name the source of a finished one."
+        )
     if recipe.patience is not None and not recipe.evaluate_every:
         raise RecipeError(f"{where}.patience counts evaluations, and there are none: set {where}.evaluate_every.")
     if recipe.average_last > 1 and recipe.evaluate_every:

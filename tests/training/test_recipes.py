@@ -32,7 +32,7 @@ def sample(kind: str, i: int) -> dict:
         "fever": {"claim": f"oven {i}", "label": "SUPPORTS", "title": "", "evidence": [text]},
         "medmcqa": {"question": f"oven {i}", "opa": f"a{i}", "opb": f"b{i}", "opc": f"c{i}", "opd": f"d{i}", "cop": 1},
         "nli": {"premise": f"oven {i // 2}", "hypothesis": text, "label": 2 * (i % 2)},
-        "labels": {"text": text, "label": i % 2},
+        "labels": {"text": text, "label": i % 8},
     }  # fmt: skip
     return rows[kind]
 
