@@ -83,15 +83,17 @@ def _score(run: FinishedRun, files: Sequence[OnnxFile]) -> list[OnnxScore]:
 
 
 def _show(folder: Path, files: Sequence[OnnxFile], scores: Sequence[OnnxScore]) -> None:
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{folder}/onnx beside torch", title_justify="left")
+    # Narrow enough for a terminal of 80 columns, which would cut numbers otherwise.
+    table = Table(title=f"{folder}/onnx beside torch", title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("file", no_wrap=True)
-    measured = ["nDCG@10", "points lost"] if scores else []
-    for column in ("MB", "off by", "mean cosine", "least cosine", "speed", *measured):
-        table.add_column(column, justify="right")
+    measured = ["nDCG@10", "lost"] if scores else []
+    for column in ("MB", "off by", "least cosine", "speed", *measured):
+        table.add_column(column, justify="right", no_wrap=True)
     values = [[f"{score.score:.4f}", f"{score.lost:z.1f}"] for score in scores] or [[] for _ in files]
     for file, value in zip(files, values, strict=True):
-        seen = (f"{file.difference:.1e}", f"{file.cosine:.4f}", f"{file.least_cosine:.4f}", f"{file.speed:.2f}")
+        seen = (f"{file.difference:.0e}", f"{file.least_cosine:.4f}", f"{file.speed:.2f}")
         table.add_row(Path(file.file).name, f"{file.bytes / 1e6:.1f}", *seen, *value)
     console.print(table)
