@@ -58,7 +58,7 @@ def evaluate(
     jobs = plan(opened, chosen, widths, results)
     left = sum(len(job.dims) for job in jobs)
     console.print(
-        f"{len(jobs)} tasks at {len(widths)} widths: {left} to measure, {len(jobs) * len(widths) - left} done."
+        f"Tasks: {len(jobs)}, widths: {len(widths)}; {left} to measure, {len(jobs) * len(widths) - left} done."
     )
     if dry_run:
         return

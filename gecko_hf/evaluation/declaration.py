@@ -147,4 +147,5 @@ def zero_shot(meta: ModelMeta, tasks: list[str]) -> str:
     if seen:
         return f"Not zero-shot on {len(seen)} of {len(tasks)} tasks, by declared training data: {', '.join(seen)}."
     base = f" and of {meta.adapted_from}" if meta.adapted_from else ""
-    return f"Zero-shot on all {len(tasks)} tasks, as far as the training data of this model{base} is declared in mteb."
+    known = f"as far as the training data of this model{base} is declared in mteb"
+    return f"Zero-shot on every one of its tasks ({len(tasks)}), {known}."

@@ -78,9 +78,10 @@ def cells(row: PaperRow) -> tuple[str, str, str, str]:
 
 def paper_table(scores: Sequence[TaskScore], dim: int, name: str) -> Table:
     """The comparison for the terminal."""
-    table = Table(title=f"{name} at {dim} beside the paper", title_justify="left", caption_justify="left")
+    title = f"{name.removesuffix(f':{dim}')} at {dim} beside the paper"
+    table = Table(title=title, title_justify="left", caption_justify="left")
     table.caption = paper_scores()["source"]
-    for column in ("task", f"gecko-1b-{paper_dim(dim)}", f"{name} {dim}", "difference"):
+    for column in ("task", f"gecko-1b-{paper_dim(dim)}", f"at {dim}", "difference"):
         table.add_column(column, justify="left" if column == "task" else "right", overflow="fold")
     for row in compare_with_paper(scores, dim):
         table.add_row(*cells(row))

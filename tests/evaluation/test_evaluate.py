@@ -187,7 +187,7 @@ class TestCommand:
         shown = CliRunner().invoke(app, [*command, "--dry-run"], catch_exceptions=False).output
         assert "Retrieval-query" in shown
         assert "Retrieval-document" in shown
-        assert "2 tasks at 1 widths: 2 to measure, 0 done." in shown
+        assert "Tasks: 2, widths: 1; 2 to measure, 0 done." in shown
         assert not list((tmp_path / "r").rglob("*.json"))
 
     def test_scores_are_marked_as_local(self, model_folder, data, tmp_path):
@@ -201,7 +201,7 @@ class TestCommand:
         command = ["evaluate", str(model_folder), "--local", str(data), "--results", str(tmp_path / "r"), "--dry-run"]
         for widths in (["--dims", "32,8"], ["--dims", "32", "--dims", "8"]):
             shown = CliRunner().invoke(app, [*command, *widths], catch_exceptions=False).output
-            assert "2 tasks at 2 widths" in shown
+            assert "Tasks: 2, widths: 2;" in shown
         with pytest.raises(EvaluationError, match="--dims takes numbers, as in --dims 384,128, and not 'wide'"):
             CliRunner().invoke(app, [*command, "--dims", "8,wide"], catch_exceptions=False)
 

@@ -109,7 +109,7 @@ class TestZeroShot:
 
     def test_none_declared_is_said_with_its_limits(self, world):
         (world.folder / "declared.yaml").write_text("license: mit\ntraining_datasets: []\n")
-        assert "Zero-shot on all 2 tasks, as far as" in " ".join(world().split())
+        assert "Zero-shot on every one of its tasks (2), as far as" in " ".join(world().split())
 
     def test_silence_is_unknown(self, world):
         (world.folder / "declared.yaml").write_text("license: mit\n")
