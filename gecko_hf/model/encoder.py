@@ -99,7 +99,7 @@ def check_dims(model: SentenceTransformer, dims: list[int]) -> None:
 
 
 def save_encoder(model: SentenceTransformer, folder: Path) -> None:
-    """Save stock modules with the prompt table, in the form that every version of sentence-transformers reads.
+    """Save stock modules with the prompt table, in the form that earlier versions of sentence-transformers read too.
 
     ONNX files that lie in the folder go: they hold other weights.
     """

@@ -32,7 +32,7 @@ DENSE_SIDES = {"module_input_name": "sentence_embedding", "module_output_name": 
 
 
 def make_portable(folder: Path, max_seq_length: int | None) -> None:
-    """Rewrite a saved model's configuration in the form that every version reads. Weights and vectors stay as they are.
+    """Rewrite a saved model's configuration in the form that earlier versions read too. Weights and vectors stay as they are.
 
     A module whose configuration says what the old form cannot stays as it is.
 
