@@ -49,6 +49,36 @@ def test_help_imports_no_torch_and_answers_in_under_a_second():
     assert min(seconds) < 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "{model}", "--local", "{data}", "--results", "{file}/x"],
+        ["export", "{model}", "--output", "{file}/x"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_place_that_cannot_be_written_is_named(refused, tiny_model_path, tmp_path, command):
+    if command[0] == "export":
+        pytest.importorskip("onnxruntime", reason="pip install 'gecko-hf[onnx]'")
+    file, data = tmp_path / "file", tmp_path / "data"
+    file.write_text("x")
+    data.mkdir()
+    lines = ['{"text": "an oven", "label": "a"}', '{"text": "a hive", "label": "b"}'] * 8
+    for part in ("train", "test"):
+        (data / f"{part}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    said = refused(*(part.format(model=tiny_model_path, data=data, file=file) for part in command))
+    assert f"{file}/x: Not a directory. Name a place that this user may write to" in said
+
+
+def test_another_failure_to_read_shows_where_it_happened(monkeypatch):
+    def broken(**_):
+        raise FileNotFoundError(2, "No such file or directory", "ours")
+
+    monkeypatch.setattr("gecko_hf.cli.main.app", broken)
+    with pytest.raises(FileNotFoundError):
+        main()
+
+
 def test_the_version_is_shown():
     assert gecko("--version").stdout.startswith("gecko-hf 0.")
 
