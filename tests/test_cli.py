@@ -67,7 +67,7 @@ def test_a_place_that_cannot_be_written_is_named(refused, tiny_model_path, tmp_p
     for part in ("train", "test"):
         (data / f"{part}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     said = refused(*(part.format(model=tiny_model_path, data=data, file=file) for part in command))
-    assert f"{file}/x: Not a directory. Name a place that this user may write to" in said
+    assert f"{file}/x: Not a directory. Name a place that this user may read and write" in said
 
 
 def test_another_failure_to_read_shows_where_it_happened(monkeypatch):

@@ -39,9 +39,7 @@ def main() -> None:
         if error.errno not in REFUSED:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _refuse(
-            f"{where}{error.strerror}. Name a place that this user may write to, with space left; nothing else is lost."
-        )
+        _refuse(f"{where}{error.strerror}. Name a place that this user may read and write, with space left.")
     except SystemExit as stop:  # typer turns Ctrl-C into this exit code
         if stop.code == INTERRUPTED:
             errors.print("Stopped. Nothing that was finished is lost; the same command goes on from there.")
