@@ -76,7 +76,7 @@ STAGES = (
         "write queries, mine, rank and label: FRet",
         fret_stage,
         ("corpus",),
-        lambda r: (asdict(r.encoder), r.llm.identity(), asdict(r.fret)),
+        lambda r: (asdict(r.encoder), r.llm.identity(), asdict(r.fret), *((r.judge.identity(),) if r.judge else ())),
     ),
     Stage("finetune", "train on FRet", finetune_stage, ("prefinetune", "fret"), lambda r: asdict(r.finetune)),
     Stage(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,18 +11,13 @@ from rich.table import Table
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.corpus.passages import sample_rows
 from gecko_hf.errors import CorpusError, RecipeError
-from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, FRetPlan, Written, plan_fret
+from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, FRetPlan, Reader, Written, plan_fret
 from gecko_hf.llm.budget import MILLION, BudgetRecipe
 from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
 from gecko_hf.pipeline import check_requirements, ensure_corpus
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import open_run_folder
 from gecko_hf.stages.run import Run
-
-if TYPE_CHECKING:
-    from gecko_hf.llm.fewshot import FewShotPrompts
-
-Count = Callable[[str], int]
 
 
 def plan_run(
@@ -45,9 +39,8 @@ def plan_run(
     """
     from gecko_hf.fret.generate import draw_tasks
     from gecko_hf.fret.steps import choose_seeds
-    from gecko_hf.llm.fewshot import load_prompts
 
-    if recipe.llm.backend == "unigram":
+    if all(llm.backend == "unigram" for llm in recipe.llms):
         raise RecipeError("llm.backend is unigram: no language model is asked, so there is nothing to plan.")
     check_requirements(recipe)
     job: Run = ensure_corpus(recipe, open_run_folder(recipe, redo=redo), input_state(recipe.corpus), console)
@@ -56,16 +49,23 @@ def plan_run(
     if not seeds:
         raise CorpusError("No passage of the corpus holds a sentence of prose, so there is nothing to ask about.")
     asked = draw_tasks(recipe.fret.tasks, recipe.fret.task_distribution, len(seeds), recipe.seed)
-    prompts, count = load_prompts(recipe.llm.prompts), _counter(recipe.llm)
+    writer = _reader(recipe.llm)
+    judge = writer if recipe.judge is None else _reader(recipe.judge)
+    reader = writer or judge
+    assert reader is not None  # a recipe that asks no language model was refused
     if pilot:
-        written, count = _pilot(job, seeds[:pilot], asked[:pilot], count, prompts)
+        written, ratio = _pilot(job, seeds[:pilot], asked[:pilot], reader)
+        if ratio is not None and _counter_name(recipe.llm) is None:
+            told = Reader(reader.prompts, partial(_by_ratio, ratio))
+            writer, judge = told, told if recipe.judge is None else judge
     else:
-        written, count = _examples(prompts, asked, count or _rule_of_thumb)
+        written = _examples(reader, asked)
     tests = len(job.held_out) if recipe.evaluation.yardstick == "held_out" else 0
-    found = plan_fret(job.passages, seeds, asked, recipe.fret, prompts, written, count, recipe.seed, tests)
+    found = plan_fret(job.passages, seeds, asked, recipe.fret, written, writer, judge, recipe.seed, tests)
     found = found if rows is None else found.scaled(rows)
     console.print(plan_table(found, recipe.budget))
-    for line in _remarks(found, recipe, written, pilot, exact=_counter_name(recipe.llm) is not None):
+    exact = all(_counter_name(llm) is not None for llm in recipe.llms if llm.backend != "unigram")
+    for line in _remarks(found, recipe, written, pilot, exact=exact):
         console.print(line, highlight=False, soft_wrap=True)
     return found
 
@@ -74,15 +74,18 @@ def _counter_name(llm: LLMRecipe) -> str | None:
     return llm.tokenizer if llm.backend in ENDPOINTS else llm.model
 
 
-def _counter(llm: LLMRecipe) -> Count | None:
-    """Counts tokens with the model's own tokenizer, where its name is known."""
+def _reader(llm: LLMRecipe) -> Reader | None:
+    """A block's language model: its prompts, and its own tokenizer where its name is known. None for `unigram`."""
+    from gecko_hf.llm.endpoints.model import load_tokenizer
+    from gecko_hf.llm.fewshot import load_prompts
+
+    if llm.backend == "unigram":
+        return None
     name = _counter_name(llm)
     if name is None:
-        return None
-    from gecko_hf.llm.endpoints.model import load_tokenizer
-
+        return Reader(load_prompts(llm.prompts), _rule_of_thumb)
     tokenizer = load_tokenizer(name)
-    return lambda text: len(tokenizer(text)["input_ids"])
+    return Reader(load_prompts(llm.prompts), lambda text: len(tokenizer(text)["input_ids"]))
 
 
 def _rule_of_thumb(text: str) -> int:
@@ -93,39 +96,36 @@ def _by_ratio(ratio: float, text: str) -> int:
     return round(len(text) * ratio)
 
 
-def _examples(prompts: FewShotPrompts, asked: Sequence[str | None], count: Count) -> tuple[Written, Count]:
+def _examples(reader: Reader, asked: Sequence[str | None]) -> Written:
     """What the few-shot examples show: the model is taken to write as they do."""
-    replies = [f" {q}" if asked[0] else f" {task}\nQuery: {q}" for task, q in prompts.written]
-    tokens = sum(count(reply) for reply in replies) / len(replies)
-    return Written([q for _, q in prompts.written], tokens), count
+    examples = reader.prompts.written
+    replies = [f" {q}" if asked[0] else f" {task}\nQuery: {q}" for task, q in examples]
+    return Written([q for _, q in examples], sum(map(reader.count, replies)) / len(replies))
 
 
-def _pilot(
-    job: Run, seeds: Sequence[int], asked: Sequence[str | None], count: Count | None, prompts: FewShotPrompts
-) -> tuple[Written, Count]:
-    """Have a few queries written; without a tokenizer their prompts also tell how many characters make a token."""
+def _pilot(job: Run, seeds: Sequence[int], asked: Sequence[str | None], reader: Reader) -> tuple[Written, float | None]:
+    """Have a few queries written; a language model's prompts also tell how many tokens it counts for a character."""
     from gecko_hf.fret.generate import generate_queries
-    from gecko_hf.llm.annotator import PromptedAnnotator
     from gecko_hf.llm.answers import StoredModel
     from gecko_hf.llm.base import PassagePrompt
+    from gecko_hf.llm.two_models import WriterAndJudge
 
     llm = job.llm()
-    assert isinstance(llm, PromptedAnnotator)  # `unigram` was refused
-    assert isinstance(llm.model, StoredModel)
+    writer = llm.writer if isinstance(llm, WriterAndJudge) else llm
     passages = [job.passages[row] for row in seeds]
-    queries, _ = generate_queries(llm, passages, asked)
-    told = llm.model.answered
-    if count is None:
-        texts = [
-            prompts.generation(PassagePrompt(p.id, p.title, p.text, task=t))
-            for p, t in zip(passages, asked, strict=True)
-        ]
-        characters = sum(map(len, texts)) * told.requests / len(texts)  # a second try asks with the same prompt
-        ratio = told.prompt_tokens / characters
-        count = partial(_by_ratio, ratio)
-    examples = [q for _, q in prompts.written]
+    queries, _ = generate_queries(writer, passages, asked)
+    seen, kept = [q.query for q in queries] or [q for _, q in reader.prompts.written], len(queries) / len(seeds)
+    model = getattr(writer, "model", None)
+    if not isinstance(model, StoredModel):  # `unigram` writes, and another model judges
+        return Written(seen, 0.0, kept=kept), None
+    told = model.answered
+    texts = [
+        reader.prompts.generation(PassagePrompt(p.id, p.title, p.text, task=t))
+        for p, t in zip(passages, asked, strict=True)
+    ]
+    characters = sum(map(len, texts)) * told.requests / len(texts)  # a second try asks with the same prompt
     tokens, tries = told.completion_tokens / told.requests, told.requests / len(seeds)
-    return Written([q.query for q in queries] or examples, tokens, tries, len(queries) / len(seeds)), count
+    return Written(seen, tokens, tries, kept), told.prompt_tokens / characters
 
 
 def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:

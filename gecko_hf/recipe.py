@@ -55,6 +55,7 @@ class Recipe:
     data: DataRootRecipe = field(default_factory=DataRootRecipe)
     corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
     llm: LLMRecipe = field(default_factory=LLMRecipe)
+    judge: LLMRecipe | None = None  # who judges, where it is not who writes (`llm`)
     budget: BudgetRecipe = field(default_factory=BudgetRecipe)
     encoder: EncoderRecipe = field(default_factory=EncoderRecipe)
     prefinetune: PrefinetuneRecipe = field(default_factory=PrefinetuneRecipe)
@@ -67,6 +68,11 @@ class Recipe:
     def folder(self) -> Path:
         """The run folder: `output`, or `runs/NAME`."""
         return Path(self.output or f"runs/{self.name}")
+
+    @property
+    def llms(self) -> tuple[LLMRecipe, LLMRecipe]:
+        """Who writes, and who judges; the same one without a `judge` block."""
+        return self.llm, self.judge or self.llm
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -158,6 +164,8 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 def _check(recipe: Recipe, where: str) -> None:
     """Checks that need more than one field."""
     check_llm(recipe.llm, where)
+    if recipe.judge is not None:
+        check_llm(recipe.judge, where, "judge")
     root = recipe.data.root
     if root is not None and not Path(root).expanduser().is_dir():
         raise RecipeError(
@@ -175,7 +183,7 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     if not fret.tasks or sum(fret.tasks.values()) <= 0 or min(fret.tasks.values()) < 0:
         raise RecipeError(f"{where}: fret.tasks needs weights that are not negative and do not all vanish.")
-    if fret.one_pass and recipe.llm.backend == "unigram":
+    if fret.one_pass and recipe.llms[1].backend == "unigram":
         raise RecipeError(f"{where}: fret.one_pass is for language models; unigram has no prompts. Leave it out.")
     if fret.negative == "rank" and fret.negative_rank > fret.candidates:
         raise RecipeError(

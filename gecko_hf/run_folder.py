@@ -35,7 +35,12 @@ LIBRARIES = (
 # how the language model is reached.
 NO_RESULT_DEPENDS = {
     "output", "executor", "budget",
-    *(f"llm.{option.name}" for option in fields(LLMRecipe) if not option.metadata.get("rows", True)),
+    *(
+        f"{block}.{option.name}"
+        for block in ("llm", "judge")
+        for option in fields(LLMRecipe)
+        if not option.metadata.get("rows", True)
+    ),
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def spent(recipe: Recipe, paths: Paths) -> Usage | None:
 
     from gecko_hf.llm.answers import Answers
 
-    if recipe.llm.backend == "unigram" or not paths.answers.exists():
+    if all(llm.backend == "unigram" for llm in recipe.llms) or not paths.answers.exists():
         return None
     with closing(Answers(paths.answers)) as answers:
         return answers.spent()

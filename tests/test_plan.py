@@ -15,6 +15,7 @@ from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import BudgetError, RecipeError
 from gecko_hf.llm.answers import Answers
 from gecko_hf.llm.fewshot import load_prompts
+from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.plan import plan_run
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
@@ -117,6 +118,28 @@ def test_prices_hours_and_a_limit_that_will_be_met_are_shown(recipe):
     assert f"{(total.prompt_tokens * 2 + total.completion_tokens * 4) / 1e6:,.2f}" in said
     assert f"{hours:,.1f} hours, {8 * hours:,.1f} GPU-hours, {24 * hours:,.2f} at budget.gpu_hour_price" in said
     assert "The run will stop at budget.max_requests (5)." in said
+
+
+def test_who_writes_and_who_judges_are_planned_each_with_its_own_prompts(recipe):
+    prompts = load_prompts(recipe.llm.prompts)
+    alone = plan_run(recipe, Console(quiet=True))
+    other = replace(recipe, judge=replace(recipe.llm, prompts=None))  # the package's, which are longer
+    generation, likelihood, relevance = plan_run(other, Console(quiet=True), redo=True).steps
+    assert generation == alone.steps[0]
+    assert relevance.usage.requests == alone.steps[2].usage.requests
+    more = (len(load_prompts().heads["p_ql"]) - len(prompts.heads["p_ql"])) / 4
+    found = (likelihood.usage.prompt_tokens - alone.steps[1].usage.prompt_tokens) / likelihood.usage.requests
+    assert found == pytest.approx(more, abs=1)
+
+
+def test_of_a_writer_whose_queries_are_counted_words_only_the_judge_is_planned(recipe):
+    extractive = replace(recipe, llm=LLMRecipe(), judge=recipe.llm)
+    planned = plan_run(extractive, Console(quiet=True), pilot=4)
+    spent = build(extractive)
+    assert [step.name for step in planned.steps] == ["P_QL", "P_RC"]
+    assert spent.spent().requests == planned.total.requests == 12 * 3 * 4
+    assert 4 * planned.total.prompt_tokens == pytest.approx(spent.spent().prompt_tokens, rel=0.1)  # bytes are tokens there
+    spent.close()
 
 
 def test_unigram_has_nothing_to_plan(library_folder, tmp_path):

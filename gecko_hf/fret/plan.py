@@ -8,7 +8,7 @@ queries is that of the few-shot examples, or of a few real replies (a pilot), wh
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -21,6 +21,7 @@ from gecko_hf.llm.fewshot import FewShotPrompts
 SAMPLE = 256  # ours: passages whose prompts are counted
 CHARACTERS_A_TOKEN = 4  # ours: a rule of thumb for English where no tokenizer is at hand
 ANSWER_BYTES, SCORE_BYTES = 160, 21  # ours: an answer in the store, and each of its log-probabilities
+LABELS = [f" {label}" for label in RELEVANCE_LABELS]
 LABEL_BYTES = 130  # ours: ids, ranks and scores of a candidate in `labels`
 
 
@@ -76,6 +77,19 @@ class FRetPlan:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """A language model as a plan sees it.
+
+    Attributes:
+        prompts: The few-shot prompts that it reads.
+        count: Tokens of a text as it counts them, special tokens in front included.
+    """
+
+    prompts: FewShotPrompts
+    count: Callable[[str], int]
+
+
+@dataclass(frozen=True)
 class Written:
     """What a model was seen to write, or is taken to.
 
@@ -97,9 +111,9 @@ def plan_fret(
     seeds: Sequence[int],
     asked: Sequence[str | None],
     recipe: FRetRecipe,
-    prompts: FewShotPrompts,
     written: Written,
-    count: Callable[[str], int],
+    writer: Reader | None,
+    judge: Reader | None,
     seed: int,
     held_out: int = 0,
 ) -> FRetPlan:
@@ -110,43 +124,48 @@ def plan_fret(
         seeds: Rows of the seed passages.
         asked: The task that each seed is asked for.
         recipe: The `fret` block.
-        prompts: The few-shot prompts.
-        written: What the model writes.
-        count: Tokens of a text, special tokens in front included.
+        written: What the writer writes.
+        writer: The language model that writes; None where none is asked.
+        judge: The language model that judges; None where none is asked.
         seed: Seeds the sample.
         held_out: Further passages whose queries are written for the yardstick, and not judged.
     """
     draw = random.Random(seed)
     sample = draw.sample(range(len(seeds)), min(SAMPLE, len(seeds)))
-    generation = [_about(corpus[seeds[i]], task=asked[i]) for i in sample]
     # A candidate is a neighbour of a seed; over all seeds neighbours are as long as passages are.
     candidates = [_about(corpus[draw.randrange(len(corpus))], query=draw.choice(written.queries)) for _ in sample]
-    n, labels = recipe.candidates, [f" {label}" for label in RELEVANCE_LABELS]
-    queries = round(len(seeds) * written.kept)
-    mean = _mean_of(count)
-    likelihood = mean([f"{prompts.likelihood(c)} {c.query}" for c in candidates])
-    relevance = [mean([prompts.relevance(c) + label for c in candidates]) for label in labels]
-    writing = round((len(seeds) + held_out) * written.requests)
-    asking = mean([prompts.generation(g) for g in generation])
-    steps = [_step("P_QG", writing, asking, count(prompts.heads["p_qg"]), written.tokens)]
-    if not recipe.one_pass:
-        steps.append(_step("P_QL", queries * n, likelihood, count(prompts.heads["p_ql"])))
-    before = mean([prompts.relevance(c) for c in candidates])
-    head = count(prompts.heads["p_rc"])
-    steps.append(
-        _step("P_RC", queries * n * len(labels), fmean(relevance), head + (before - head) * (1 - 1 / len(labels)))
-    )
-    scored = mean([f" {q}" for q in written.queries]) + sum(count(label) for label in labels)
-    answers = sum(step.usage.requests for step in steps) * ANSWER_BYTES + queries * n * scored * SCORE_BYTES
-    return FRetPlan(len(seeds), tuple(steps), round(answers + queries * n * LABEL_BYTES))
+    pairs = round(len(seeds) * written.kept) * recipe.candidates
+    steps: list[StepPlan] = []
+    scores = 0.0
+    if writer is not None:
+        generation = [_about(corpus[seeds[i]], task=asked[i]) for i in sample]
+        asking = _mean(writer.count, [writer.prompts.generation(g) for g in generation])
+        writing = round((len(seeds) + held_out) * written.requests)
+        steps.append(_step("P_QG", writing, asking, writer.count(writer.prompts.heads["p_qg"]), written.tokens))
+    if judge is not None:
+        steps.extend(_judging(judge, candidates, pairs, one_pass=recipe.one_pass))
+        scores = _mean(judge.count, [f" {q}" for q in written.queries]) + sum(judge.count(label) for label in LABELS)
+    answers = sum(step.usage.requests for step in steps) * ANSWER_BYTES + pairs * scores * SCORE_BYTES
+    return FRetPlan(len(seeds), tuple(steps), round(answers + pairs * LABEL_BYTES))
+
+
+def _judging(judge: Reader, candidates: Sequence[PassagePrompt], pairs: int, *, one_pass: bool) -> Iterator[StepPlan]:
+    """P_QL and P_RC of this many pairs, as long as the sampled ones."""
+    prompts, count = judge.prompts, judge.count
+    if not one_pass:
+        likelihood = _mean(count, [f"{prompts.likelihood(c)} {c.query}" for c in candidates])
+        yield _step("P_QL", pairs, likelihood, count(prompts.heads["p_ql"]))
+    relevance = fmean(_mean(count, [prompts.relevance(c) + label for c in candidates]) for label in LABELS)
+    before, head = _mean(count, [prompts.relevance(c) for c in candidates]), count(prompts.heads["p_rc"])
+    yield _step("P_RC", pairs * len(LABELS), relevance, head + (before - head) * (1 - 1 / len(LABELS)))
 
 
 def _about(passage: Passage, *, task: str | None = None, query: str | None = None) -> PassagePrompt:
     return PassagePrompt(passage.id, passage.title, passage.text, task=task, query=query)
 
 
-def _mean_of(count: Callable[[str], int]) -> Callable[[Sequence[str]], float]:
-    return lambda texts: fmean(count(text) for text in texts)
+def _mean(count: Callable[[str], int], texts: Sequence[str]) -> float:
+    return fmean(count(text) for text in texts)
 
 
 def _step(name: str, requests: int, tokens: float, shared: float, completion: float = 0.0) -> StepPlan:

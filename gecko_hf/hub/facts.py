@@ -53,12 +53,18 @@ def label_columns(paths: Paths) -> list[str]:
 
 
 def fret_prompts(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """The prompts that the language model read, in full; none for `unigram`, which reads none."""
-    if recipe["llm"]["backend"] == "unigram":
-        return {}
+    """The prompts that language models read, in full: who writes reads one, who judges the others; `unigram` reads none."""
     from gecko_hf.llm.fewshot import load_prompts
 
-    return dict(load_prompts(recipe["llm"]["prompts"]).heads)
+    writer, judge = recipe["llm"], recipe["judge"] or recipe["llm"]
+    read = ((writer, {"p_qg"}), (judge, {"p_ql", "p_rc"}))
+    return {
+        name: text
+        for llm, names in read
+        if llm["backend"] != "unigram"
+        for name, text in load_prompts(llm["prompts"]).heads.items()
+        if name in names
+    }
 
 
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:

@@ -18,7 +18,7 @@ from gecko_hf.hub.publish import Files, sha256
 from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths, hash_of, write_json
 
-FRET_BLOCKS = ("name", "seed", "corpus", "llm", "encoder", "fret")  # of a recipe: what FRet's rows depend on
+FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
 RECORD = "hub.json"  # in the run folder: where its parts were pushed
 

@@ -28,6 +28,10 @@ class Capability(StrEnum):
     LABELS = "label log-likelihoods"
 
 
+WRITING = frozenset({Capability.GENERATE})
+JUDGING = frozenset({Capability.LOG_LIKELIHOOD, Capability.LABELS})
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a completion is drawn. `temperature` 0 is greedy; `stop` strings are not part of the text that comes back."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.annotator import PromptedAnnotator
 from gecko_hf.llm.answers import Answers, StoredModel
-from gecko_hf.llm.base import Annotator, LanguageModel, Sampling
+from gecko_hf.llm.base import JUDGING, WRITING, Annotator, Capability, LanguageModel, Sampling
 from gecko_hf.llm.budget import Budget, BudgetRecipe
 from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.llm.recipe import LLMRecipe
+from gecko_hf.llm.two_models import WriterAndJudge
 
 if TYPE_CHECKING:
     from gecko_hf.llm.endpoints.model import EndpointModel
@@ -23,6 +25,7 @@ def open_annotator(
     recipe: LLMRecipe,
     budget: BudgetRecipe,
     *,
+    judge: LLMRecipe | None = None,
     seed: int,
     collection: Callable[[], Iterable[tuple[str, str]]],
     answers: Path,
@@ -31,7 +34,8 @@ def open_annotator(
 
     Args:
         recipe: The `llm` block.
-        budget: The `budget` block.
+        budget: The `budget` block; its limits are for both models together.
+        judge: The `judge` block, where another model judges.
         seed: Seeds its draws.
         collection: Gives (title, text) of every passage; `unigram` counts them.
         answers: File in which a language model's answers are kept.
@@ -39,6 +43,25 @@ def open_annotator(
     Raises:
         LLMError: If the model cannot be opened or does not do what FRet needs.
     """
+    made = partial(_open_one, Budget(budget), seed, collection, answers)
+    if judge is None:
+        return made(recipe, WRITING | JUDGING)
+    writer = made(recipe, WRITING)
+    try:
+        return WriterAndJudge(writer, made(judge, JUDGING))
+    except LLMError as error:
+        raise LLMError(f"The judge: {error}") from error
+
+
+def _open_one(
+    budget: Budget,
+    seed: int,
+    collection: Callable[[], Iterable[tuple[str, str]]],
+    answers: Path,
+    recipe: LLMRecipe,
+    needs: frozenset[Capability],
+) -> Annotator:
+    """The model of one block, known to do what is needed."""
     if recipe.backend == "unigram":
         from gecko_hf.llm.unigram import UnigramAnnotator
 
@@ -53,8 +76,8 @@ def open_annotator(
         )
     prompts = load_prompts(recipe.prompts)
     sampling = Sampling(temperature=recipe.temperature, top_p=recipe.top_p, max_tokens=recipe.max_tokens)
-    model = open_local(recipe) if recipe.backend == "local" else open_endpoints(recipe)
-    return PromptedAnnotator(StoredModel(model, Answers(answers), Budget(budget)), prompts, sampling, seed=seed)
+    model = open_local(recipe) if recipe.backend == "local" else open_endpoints(recipe, needs)
+    return PromptedAnnotator(StoredModel(model, Answers(answers), budget), prompts, sampling, seed=seed)
 
 
 def open_local(recipe: LLMRecipe) -> LanguageModel:
@@ -70,16 +93,16 @@ def open_local(recipe: LLMRecipe) -> LanguageModel:
     )
 
 
-def open_endpoints(recipe: LLMRecipe) -> LanguageModel:
-    """The endpoints that a recipe names, each probed and calibrated.
+def open_endpoints(recipe: LLMRecipe, needs: frozenset[Capability]) -> LanguageModel:
+    """The endpoints that a recipe names, each probed for what is needed, and calibrated where it judges.
 
     Raises:
         LLMError: If one does not answer, gives no log-probabilities of prompts, or gives other ones under load.
     """
     models = [_endpoint_model(recipe, [url]) for url in recipe.urls]
-    asyncio.run(_calibrate(recipe, models))
+    asyncio.run(_probe(recipe, models, needs))
     model = _endpoint_model(recipe, recipe.urls)
-    model.id, model.revision = models[0].id, models[0].revision
+    model.id, model.revision, model.capabilities = models[0].id, models[0].revision, needs
     return model
 
 
@@ -102,16 +125,19 @@ def _endpoint_model(recipe: LLMRecipe, urls: list[str]) -> EndpointModel:
     )
 
 
-async def _calibrate(recipe: LLMRecipe, models: Sequence[EndpointModel]) -> None:
+async def _probe(recipe: LLMRecipe, models: Sequence[EndpointModel], needs: frozenset[Capability]) -> None:
     """Probe each endpoint by itself; all must serve the same model."""
     from gecko_hf.llm.local import LocalModel
-    from gecko_hf.llm.probe import calibrate
+    from gecko_hf.llm.probe import calibrate, probe_writing
 
     reference = LocalModel(recipe.reference, revision=recipe.revision) if recipe.reference else None
     for model in models:
         async with model:
             await model.identify()
-            await calibrate(model, concurrency=recipe.concurrency, tolerance=recipe.tolerance, reference=reference)
+            if needs >= WRITING:
+                await probe_writing(model)
+            if needs >= JUDGING:
+                await calibrate(model, concurrency=recipe.concurrency, tolerance=recipe.tolerance, reference=reference)
     served = {(model.id, model.revision) for model in models}
     if len(served) > 1:
         raise LLMError(f"The servers of llm.url serve different models: {sorted(served)}. Give servers of one model.")

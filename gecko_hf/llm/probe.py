@@ -36,10 +36,19 @@ class Calibration:
     to_reference: float | None
 
 
+async def probe_writing(model: LanguageModel) -> None:
+    """Ask for a completion.
+
+    Raises:
+        LLMError: If none comes back.
+    """
+    await model.generate("The ferry leaves at", Sampling(temperature=0.0, max_tokens=8))
+
+
 async def calibrate(
     model: LanguageModel, *, concurrency: int, tolerance: float, reference: LanguageModel | None = None
 ) -> Calibration:
-    """Ask for known texts alone, then all at once, and compare.
+    """Ask for the scores of known texts alone, then all at once, and compare.
 
     Args:
         model: The language model, opened.
@@ -50,7 +59,6 @@ async def calibrate(
     Raises:
         LLMError: If anything disagrees; with the numbers.
     """
-    await model.generate("The ferry leaves at", Sampling(temperature=0.0, max_tokens=8))
     alone = [await _score(model, i) for i in range(len(PROBES))]
     for i, score in enumerate(alone):
         _check_parts(model, PROBES[i][1], await _parts(model, i), score)

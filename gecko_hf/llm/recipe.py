@@ -87,8 +87,13 @@ class LLMRecipe:
         return {"backend": self.backend, **read}
 
 
-def check_llm(recipe: LLMRecipe, where: str) -> None:
+def check_llm(recipe: LLMRecipe, where: str, block: str = "llm") -> None:
     """Refuse options that the backend does not read, and a backend that lacks what it needs.
+
+    Args:
+        recipe: The block.
+        where: The recipe's file, for messages.
+        block: `llm` or `judge`, for messages.
 
     Raises:
         RecipeError: Naming the option and what the backend reads.
@@ -98,33 +103,38 @@ def check_llm(recipe: LLMRecipe, where: str) -> None:
     for field in fields:
         if field.name not in known and getattr(recipe, field.name) != field.default:
             raise RecipeError(
-                f"{where}: llm.{field.name} is for llm.backend {' or '.join(field.metadata['backends'])}; with "
+                f"{where}: {block}.{field.name} is for {block}.backend {' or '.join(field.metadata['backends'])}; with "
                 f"{recipe.backend} it would not be read. {recipe.backend} reads {', '.join(known)}."
             )
     if recipe.backend in ("local", "openai", "sglang") and not recipe.model:
         what = (
             "a folder or a Hub id of a causal LM" if recipe.backend == "local" else "the model as the server calls it"
         )
-        raise RecipeError(f"{where}: llm.model is missing. Name {what}: llm.model=NAME")
+        raise RecipeError(f"{where}: {block}.model is missing. Name {what}: {block}.model=NAME")
     if recipe.backend in ENDPOINTS:
-        _check_endpoint(recipe, where)
+        _check_endpoint(recipe, where, block)
 
 
-def _check_endpoint(recipe: LLMRecipe, where: str) -> None:
+def _check_endpoint(recipe: LLMRecipe, where: str, block: str) -> None:
     if not recipe.urls:
-        raise RecipeError(f"{where}: llm.url is missing. Give the server's base URL: llm.url=http://127.0.0.1:8080")
+        raise RecipeError(
+            f"{where}: {block}.url is missing. Give the server's base URL: {block}.url=http://127.0.0.1:8080"
+        )
     for url in recipe.urls:
         parts = urlsplit(url)
         if parts.username or parts.password:
             raise RecipeError(
-                f"{where}: llm.url holds a user name or password. Put the key into the environment: llm.api_key_env"
+                f"{where}: {block}.url holds a user name or password. Put the key into the environment: {block}.api_key_env"
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise RecipeError(f"{where}: llm.url {url!r} is no URL. Write it as http://HOST:PORT")
+            raise RecipeError(f"{where}: {block}.url {url!r} is no URL. Write it as http://HOST:PORT")
         if parts.path.endswith(("/v1", "/generate", "/completions")):
-            raise RecipeError(f"{where}: llm.url {url!r} ends in a route. Give the base URL: {url.partition('/v1')[0]}")
+            raise RecipeError(
+                f"{where}: {block}.url {url!r} ends in a route. Give the base URL: {url.partition('/v1')[0]}"
+            )
     # The value is not repeated: it may be the key itself, pasted by mistake.
     if recipe.api_key_env is not None and not re.fullmatch("[A-Z][A-Z0-9_]*", recipe.api_key_env):
         raise RecipeError(
-            f"{where}: llm.api_key_env is the NAME of an environment variable, in capitals, for example LLM_KEY; never the key."
+            f"{where}: {block}.api_key_env is the NAME of an environment variable, in capitals, for example LLM_KEY; "
+            "never the key."
         )

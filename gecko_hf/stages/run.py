@@ -78,6 +78,7 @@ class Run:
         return open_annotator(
             self.recipe.llm,
             self.recipe.budget,
+            judge=self.recipe.judge,
             seed=self.recipe.seed,
             collection=lambda: ((p.title, p.text) for p in self.passages),
             answers=self.paths.answers,

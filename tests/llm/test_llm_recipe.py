@@ -41,6 +41,20 @@ def test_misuse_is_named_with_what_would_be_right(tmp_path, llm, says):
 
 
 @pytest.mark.parametrize(
+    ("judge", "says"),
+    [
+        ("{backend: local}", "judge.model is missing. Name a folder or a Hub id of a causal LM: judge.model=NAME"),
+        ("{backend: tgi, url: 'h:1'}", "judge.url 'h:1' is no URL"),
+        ("{model: m}", "judge.model is for judge.backend local or tgi"),
+        ("{backend: local, modle: m}", "Did you mean judge.model?"),
+    ],
+)
+def test_the_judge_has_the_same_options_under_its_own_name(tmp_path, judge, says):
+    with pytest.raises(RecipeError, match=re.escape(says)):
+        load(tmp_path, f"{{backend: local, model: m}}\njudge: {judge}")
+
+
+@pytest.mark.parametrize(
     "llm",
     ["{backend: tgi, url: 'http://me:hunter2@h:1'}", "{backend: tgi, url: 'http://h:1', api_key_env: hunter2-key}"],
 )

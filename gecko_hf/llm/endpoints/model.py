@@ -35,7 +35,7 @@ class EndpointModel(ABC):
         tokenizer: Folder or Hub id of the model's tokenizer; without it the server is asked for the tokens of each text.
     """
 
-    capabilities = frozenset(Capability)
+    capabilities: frozenset[Capability] = frozenset()  # set by whoever has probed it
 
     def __init__(
         self,
@@ -145,6 +145,19 @@ class EndpointModel(ABC):
             return await request
         except Exception as error:
             raise verdict(error, url, self.secret) from None
+
+
+def no_logprobs(url: str, how: str) -> LLMError:
+    """The refusal of a server that can write but not judge.
+
+    Args:
+        url: The server.
+        how: What to switch on.
+    """
+    return LLMError(
+        f"{url} gives no log-probabilities of prompts. {how} Or let it write only and name another model that judges: "
+        "judge.backend=local judge.model=FOLDER_OR_HUB_ID"
+    )
 
 
 def whole(logprobs: Sequence[float | None], ids: Sequence[int]) -> list[float | None]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Completion, Sampling, Scores, Span
 from gecko_hf.llm.endpoints.http import NoRoute
-from gecko_hf.llm.endpoints.model import EndpointModel, whole
+from gecko_hf.llm.endpoints.model import EndpointModel, no_logprobs, whole
 from gecko_hf.llm.endpoints.transport import Failure
 
 SWITCH_ON = (
@@ -53,7 +53,7 @@ class OpenAIModel(EndpointModel):
         listed = choice.get("logprobs") or {}
         values = list(listed.get("token_logprobs") or ())
         if len(values) < 2 or not str(choice.get("text", "")).startswith(text[:1]):
-            raise LLMError(f"{url} gives no log-probabilities of prompts. {SWITCH_ON}")
+            raise no_logprobs(url, SWITCH_ON)
         counted = (answer.get("usage") or {}).get("prompt_tokens")
         if counted is not None and counted != len(ids):
             raise Failure(f"{counted} prompt tokens counted for a text of {len(ids)}.")

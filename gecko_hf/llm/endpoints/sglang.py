@@ -7,7 +7,7 @@ from typing import Any
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Completion, Sampling
 from gecko_hf.llm.endpoints.http import NoRoute
-from gecko_hf.llm.endpoints.model import EndpointModel, whole
+from gecko_hf.llm.endpoints.model import EndpointModel, no_logprobs, whole
 from gecko_hf.llm.endpoints.transport import Failure
 
 
@@ -38,7 +38,7 @@ class SGLangModel(EndpointModel):
         meta = (await self._post(f"{url}/generate", body))["meta_info"]
         listed = meta.get("input_token_logprobs")
         if not listed:
-            raise LLMError(f"{url} gives no log-probabilities of prompts. This needs SGLang's native /generate route.")
+            raise no_logprobs(url, "This needs SGLang's native /generate route.")
         if int(meta["prompt_tokens"]) != len(ids):
             raise Failure(f"{meta['prompt_tokens']} prompt tokens counted for a text of {len(ids)}.")
         values = whole([entry[0] for entry in listed], ids)

@@ -15,7 +15,7 @@ from huggingface_hub import AsyncInferenceClient
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Completion, Sampling
-from gecko_hf.llm.endpoints.model import EndpointModel, whole
+from gecko_hf.llm.endpoints.model import EndpointModel, no_logprobs, whole
 
 FINISHED = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 MOST_STOPS = 4
@@ -112,7 +112,7 @@ class TGIModel(EndpointModel):
         )
         prefill = answer["details"]["prefill"]
         if not prefill:
-            raise LLMError(f"{url} gives no log-probabilities of prompts. {SWITCH_ON}")
+            raise no_logprobs(url, SWITCH_ON)
         values = whole([token["logprob"] for token in prefill], ids)
         if [token["id"] for token in prefill] != list(ids):
             raise LLMError(

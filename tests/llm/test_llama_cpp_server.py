@@ -1,0 +1,277 @@
+"""`openai` against a real llama-cpp-python server, held to an independent computation in 64 bit.
+
+Optional: needs a second Python environment, in which llama-cpp-python is compiled (about ten minutes on two cores):
+
+    python3 -m venv ../llama
+    CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF" ../llama/bin/pip install 'llama-cpp-python[server]' gguf
+    GECKO_LLAMA_PYTHON=$PWD/../llama/bin/python .venv/bin/pytest tests/llm/test_llama_cpp_server.py
+
+Without GECKO_LLAMA_PYTHON everything here is skipped. The server's model is the tests' tiny Llama, written as GGUF in 32 bit;
+its cache is 32 bit too, since the default 16 bit would be seen in the third decimal.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from causal import MULTI_BYTE, TEXTS, Reference, pairs, write_prompts
+from test_endpoints import scores, together
+
+from gecko_hf.errors import LLMError
+from gecko_hf.llm.annotator import PromptedAnnotator
+from gecko_hf.llm.base import RELEVANCE_LABELS, LanguageModel, PassagePrompt
+from gecko_hf.llm.budget import BudgetRecipe
+from gecko_hf.llm.open import open_annotator
+from gecko_hf.llm.recipe import LLMRecipe, check_llm
+
+PYTHON = os.environ.get("GECKO_LLAMA_PYTHON", "")
+NATS = 1e-4
+CONTEXT = 1024  # tokens
+PARALLEL = 32
+START, STOP = 60.0, 30.0  # seconds that the server may take
+LABELS = [f" {label}" for label in RELEVANCE_LABELS]
+
+pytestmark = pytest.mark.skipif(
+    not PYTHON, reason="GECKO_LLAMA_PYTHON names no Python with llama-cpp-python[server] and gguf"
+)
+
+# Run by that other Python: a GGUF file from its metadata (named as GGUFWriter's methods are) and its tensors.
+WRITE_GGUF = """
+import json, sys
+import gguf, numpy
+about, tensors, out = sys.argv[1:]
+writer = gguf.GGUFWriter(out, "llama")
+with open(about, encoding="utf-8") as file:
+    for name, value in json.load(file).items():
+        getattr(writer, f"add_{name}")(value)
+for name, tensor in numpy.load(tensors).items():
+    writer.add_tensor(name, tensor)
+writer.write_header_to_file()
+writer.write_kv_data_to_file()
+writer.write_tensors_to_file()
+writer.close()
+"""
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "model.layers": "blk",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+
+
+def write_gguf(checkpoint: Path, folder: Path) -> Path:
+    """A saved Llama with a byte-level BPE tokenizer as a GGUF file of 32-bit floats.
+
+    Args:
+        checkpoint: The folder of the saved model.
+        folder: Where the file goes.
+    """
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    about, tensors, out = folder / "about.json", folder / "tensors.npz", folder / "tiny-llama.gguf"
+    about.write_text(json.dumps({**gguf_shape(config), **gguf_tokenizer(checkpoint, config)}), encoding="utf-8")
+    np.savez(tensors, **gguf_tensors(checkpoint, config))
+    done = subprocess.run([PYTHON, "-c", WRITE_GGUF, about, tensors, out], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def gguf_shape(config: dict[str, Any]) -> dict[str, Any]:
+    """What GGUF says of a Llama's shape."""
+    return {
+        "context_length": config["max_position_embeddings"],
+        "vocab_size": config["vocab_size"],
+        "embedding_length": config["hidden_size"],
+        "block_count": config["num_hidden_layers"],
+        "feed_forward_length": config["intermediate_size"],
+        "head_count": config["num_attention_heads"],
+        "head_count_kv": config["num_key_value_heads"],
+        "layer_norm_rms_eps": config["rms_norm_eps"],
+        "rope_dimension_count": config["head_dim"],
+        "rope_freq_base": config["rope_parameters"]["rope_theta"],
+    }
+
+
+def gguf_tokenizer(checkpoint: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """What GGUF says of a tokenizer: each row of the embedding has a token, those that the tokenizer lacks an unused one."""
+    saved = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
+    normal, control, unused = 1, 3, 5  # GGUF's types of tokens
+    tokens = [f"[unused {i}]" for i in range(config["vocab_size"])]
+    types = [unused] * len(tokens)
+    for token, i in saved["model"]["vocab"].items():
+        tokens[i], types[i] = token, normal
+    for special in saved["added_tokens"]:
+        types[special["id"]] = control
+    return {
+        "tokenizer_model": "gpt2",  # GGUF's word for a byte-level BPE
+        "tokenizer_pre": "gpt-2",  # whose text is cut into words as GPT-2's is
+        "token_list": tokens,
+        "token_types": types,
+        "token_merges": [" ".join(merge) for merge in saved["model"]["merges"]],
+        "bos_token_id": config["bos_token_id"],
+        "eos_token_id": config["eos_token_id"],
+        "add_bos_token": True,
+    }
+
+
+def gguf_tensors(checkpoint: Path, config: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The weights under GGUF's names.
+
+    RoPE turns pairs of a head's rows: transformers pairs a row with the one half a head further, GGUF with its neighbour.
+    """
+    from safetensors.numpy import load_file
+
+    heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
+    out = {}
+    for name, tensor in load_file(checkpoint / "model.safetensors").items():
+        for ours, theirs in GGUF_NAMES.items():
+            name = name.replace(f"{ours}.", f"{theirs}.")
+        for part, count in heads.items():
+            if part in name:
+                tensor = tensor.reshape(count, 2, -1, tensor.shape[-1]).swapaxes(1, 2).reshape(tensor.shape)
+        out[name] = np.ascontiguousarray(tensor, dtype=np.float32)
+    return out
+
+
+@contextmanager
+def llama_cpp_server(model: Path, log: Path) -> Iterator[str]:
+    """A llama-cpp-python server in a process of its own, started as `docs/llm.md` says; gives its base URL.
+
+    Args:
+        model: The GGUF file.
+        log: Where its output goes.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        PYTHON, "-m", "llama_cpp.server", "--model", str(model), "--host", "127.0.0.1", "--port", str(port),
+        "--n_ctx", str(CONTEXT), "--logits_all", "true", "--type_k", "0", "--type_v", "0", "--n_threads", "1",
+    ]  # fmt: skip
+    # Any of its settings may come from the environment, PORT even in spite of --port: it gets no more than it needs.
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
+    with log.open("wb") as sink, subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=env) as child:
+        try:
+            wait_for(url := f"http://127.0.0.1:{port}", child, log)
+            yield url
+        finally:
+            child.terminate()
+            try:
+                child.wait(STOP)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def wait_for(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once the server lists its model; fail with its output if it ends, or takes too long."""
+    end = time.monotonic() + START
+    while child.poll() is None and time.monotonic() < end:
+        try:
+            if httpx2.get(f"{url}/v1/models", timeout=5.0).status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.1)
+    pytest.fail(f"The server does not answer:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
+
+
+@pytest.fixture(scope="module")
+def url(causal_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("llama-cpp")
+    with llama_cpp_server(write_gguf(causal_path, folder), folder / "server.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["server-tokens", "own-tokens"])
+def judge(
+    request, url: str, causal_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PromptedAnnotator]:
+    """The backend as a recipe's run opens it: probed alone, under load, and beside the same model in this process.
+
+    The probe tolerates no more than these tests do.
+    """
+    folder = tmp_path_factory.mktemp("judge")
+    recipe = LLMRecipe(
+        backend="openai",
+        url=url,
+        model="tiny-llama",
+        prompts=str(write_prompts(folder / "prompts")),
+        tokenizer=str(causal_path) if request.param else None,
+        reference=str(causal_path),
+        tolerance=NATS,
+        concurrency=PARALLEL,
+        give_up=30.0,
+    )
+    check_llm(recipe, "test")
+    judge = open_annotator(recipe, BudgetRecipe(), seed=0, collection=list, answers=folder / "answers.sqlite")
+    assert isinstance(judge, PromptedAnnotator)
+    yield judge
+    judge.model.answers.close()
+
+
+@pytest.fixture
+def llm(judge: PromptedAnnotator) -> LanguageModel:
+    return judge.model
+
+
+def test_32_parallel_scores_agree_with_64_bit_in_every_token(llm: LanguageModel, reference: Reference):
+    texts = pairs(PARALLEL)
+    assert {len(character.encode()) for _, query in texts for character in query} == {1, 2, 3, 4}
+    for (prefix, query), score in zip(texts, scores(llm, texts), strict=True):
+        assert score.spans[0].logprobs == pytest.approx(reference.logprobs(prefix, query), abs=NATS)
+
+
+@pytest.mark.parametrize("first", ["é", "東", "🐍"])
+def test_a_text_may_begin_with_a_character_of_several_tokens(llm: LanguageModel, reference: Reference, first: str):
+    prefix, query = f"{first} {MULTI_BYTE[0]}\nQuery:", f" {first}{first} is ready"
+    (found,) = scores(llm, [(prefix, query)])
+    assert found.spans[0].logprobs == pytest.approx(reference.logprobs(prefix, query), abs=NATS)
+
+
+def test_every_label_agrees_with_64_bit_whatever_its_number_of_tokens(llm: LanguageModel, reference: Reference):
+    prefixes = [f"{passage} what\nRelevance:" for passage, _ in pairs(12)]
+    found = together(llm, *(lambda p=p: llm.label_log_likelihoods(p, LABELS) for p in prefixes))
+    for prefix, values in zip(prefixes, found, strict=True):
+        assert values == pytest.approx([sum(reference.logprobs(prefix, label)) for label in LABELS], abs=NATS)
+
+
+def test_query_likelihoods_and_grades_of_frets_prompts_agree_with_64_bit(
+    judge: PromptedAnnotator, reference: Reference
+):
+    queries = ["where is 寿司 ready?", "что несёт 🐍", "which comes first in chess?"]
+    asked = [PassagePrompt(str(i), "Zürich", TEXTS[i], query=query) for i, query in enumerate(queries)]
+    likelihoods = judge.log_likelihood(asked, queries)
+    grades = judge.label_log_likelihoods(asked, RELEVANCE_LABELS)
+    for prompt, query, likelihood, values in zip(asked, queries, likelihoods, grades, strict=True):
+        of_query = reference.logprobs(judge.prompts.likelihood(prompt), f" {query}")
+        of_labels = [sum(reference.logprobs(judge.prompts.relevance(prompt), label)) for label in LABELS]
+        assert likelihood == pytest.approx(fmean(of_query), abs=NATS)
+        assert values == pytest.approx(of_labels, abs=NATS)
+
+
+def test_a_text_beyond_the_context_is_refused_in_the_servers_words_and_its_neighbour_is_scored(
+    llm: LanguageModel, reference: Reference
+):
+    long, short = ("oven " * CONTEXT + "Query:", " bread"), ("In bread the oven\nQuery:", " bread")
+    refused, found = scores(llm, [long, short], return_exceptions=True)
+    assert isinstance(refused, LLMError)
+    assert re.search(f"/v1/completions answered 400: .*maximum context length is {CONTEXT} tokens", str(refused))
+    assert found.spans[0].logprobs == pytest.approx(reference.logprobs(*short), abs=NATS)
