@@ -8,8 +8,22 @@ print the same table. A prefix plus the text is always the same string on every 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
+PromptFormat = Literal["gecko", "sentence", "plain"]
+# Paper, Table 7: the format that won, and the two that it was compared with. A passage's side of `sentence` is ours, and so is
+# that of a missing title. `{}` is the task, or the title.
+QUERY_PREFIX: dict[PromptFormat, str] = {
+    "gecko": "task: {} | query: ",
+    "sentence": "The task is {}, and the query is ",
+    "plain": "{} ",
+}
+DOCUMENT_PREFIX: dict[PromptFormat, str] = {
+    "gecko": "title: {} | text: ",
+    "sentence": "The title is {}, and the text is ",
+    "plain": "{} ",
+}
 NO_TITLE = "none"  # ours: the paper does not say what stands in for a missing title; EmbeddingGemma writes this word
 
 
@@ -62,14 +76,15 @@ PAPER_TASKS: dict[str, TaskPrompt] = {
 }
 
 
-def query_prefix(task: str) -> str:
+def query_prefix(task: str, form: PromptFormat = "gecko") -> str:
     """The prefix of a query of this task."""
-    return f"task: {task} | query: "
+    return QUERY_PREFIX[form].format(task)
 
 
-def document_prefix(title: str = "") -> str:
-    """The prefix of a document; without a title the word `none` stands in its place."""
-    return f"title: {title.strip() or NO_TITLE} | text: "
+def document_prefix(title: str = "", form: PromptFormat = "gecko") -> str:
+    """The prefix of a document; without a title the word `none` stands in its place, or nothing in the plain format."""
+    title = title.strip()
+    return "" if form == "plain" and not title else DOCUMENT_PREFIX[form].format(title or NO_TITLE)
 
 
 def format_query(task: str, text: str) -> str:
@@ -84,10 +99,28 @@ def format_document(text: str, title: str = "") -> str:
 
 def without_prompt(text: str) -> str:
     """What stands behind the prefix that `format_query` or `format_document` wrote; a title is joined to the text."""
+    task, title, body = _parts(text)
+    return body if task else title_and_text(title, body)
+
+
+def reworded(text: str, form: PromptFormat) -> str:
+    """What `format_query` or `format_document` wrote, in another format."""
+    task, title, body = _parts(text)
+    return (query_prefix(task, form) if task else document_prefix(title, form)) + body
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Task, title and text of what `format_query` or `format_document` wrote; one of the first two is empty, or both."""
     if text.startswith("task: "):
-        return text.partition(" | query: ")[2]
+        task, _, query = text.removeprefix("task: ").partition(" | query: ")
+        return task, "", query
     title, _, body = text.removeprefix("title: ").partition(" | text: ")
-    return title_and_text("" if title == NO_TITLE else title, body)
+    return "", "" if title == NO_TITLE else title, body
+
+
+def format_of(prompts: Mapping[str, str | None]) -> PromptFormat | None:
+    """The format of a model's prompt table; None where it is not one of ours."""
+    return next((form for form in QUERY_PREFIX if prompts.get("query") == query_prefix(SEARCH_RESULT, form)), None)
 
 
 def title_and_text(title: str, text: str) -> str:
@@ -95,13 +128,14 @@ def title_and_text(title: str, text: str) -> str:
     return f"{title} {text}".strip() if title else text.strip()
 
 
-def model_prompts() -> dict[str, str]:
+def model_prompts(form: PromptFormat = "gecko") -> dict[str, str]:
     """The `prompts` of a saved model: prompt name -> literal prefix.
 
     `query` and `document` serve `encode_query` and `encode_document`; every mteb task type that reads text has its own
     key. Asymmetric types have `-query` and `-document` keys; a bare one only where mteb asks for no side.
     """
-    return {"query": query_prefix(SEARCH_RESULT), "document": document_prefix(), **_keys(MTEB_TASK_TYPES)}
+    sides = {"query": query_prefix(SEARCH_RESULT, form), "document": document_prefix(form=form)}
+    return sides | _keys(MTEB_TASK_TYPES, form)
 
 
 def paper_prompts() -> dict[str, str]:
@@ -109,13 +143,13 @@ def paper_prompts() -> dict[str, str]:
     return model_prompts() | _keys(PAPER_TASKS)
 
 
-def _keys(table: dict[str, TaskPrompt]) -> dict[str, str]:
+def _keys(table: dict[str, TaskPrompt], form: PromptFormat = "gecko") -> dict[str, str]:
     """The prompt names under which mteb looks for these tasks or types, with their prefixes."""
     prompts = {}
     for name, (task, symmetric) in table.items():
         if symmetric or name in ASKED_WITHOUT_A_SIDE:
-            prompts[name] = query_prefix(task)
+            prompts[name] = query_prefix(task, form)
         if not symmetric:
-            prompts[f"{name}-query"] = query_prefix(task)
-            prompts[f"{name}-document"] = document_prefix()
+            prompts[f"{name}-query"] = query_prefix(task, form)
+            prompts[f"{name}-document"] = document_prefix(form=form)
     return prompts

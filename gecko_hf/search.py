@@ -12,7 +12,7 @@ from gecko_hf.corpus.passages import Passage, plain_text, read_corpus
 from gecko_hf.errors import GeckoError
 from gecko_hf.model.encoder import base_name, load_encoder
 from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
-from gecko_hf.prompts import SEARCH_RESULT, document_prefix, query_prefix
+from gecko_hf.prompts import model_prompts
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
 from gecko_hf.run_folder import Paths
 from gecko_hf.text import lead
@@ -46,13 +46,14 @@ def search_table(folder: Path, query: str, top: int, dim: int | None) -> Table:
     table = Table(title=f"{query!r} at {width} dimensions, {len(passages):,} passages", title_justify="left")
     table.add_column("", justify="right")
     columns = []
-    for label, base, prefixes in (
-        (f"{base_name(recipe.encoder.base)} (untouched)", recipe.encoder.base, ("", "")),
-        ("Gecko", str(paths.model), (query_prefix(SEARCH_RESULT), document_prefix())),
+    prompts = model_prompts(recipe.encoder.prompt_format)
+    for label, base, ours in (
+        (f"{base_name(recipe.encoder.base)} (untouched)", recipe.encoder.base, {}),
+        ("Gecko", str(paths.model), prompts),
     ):
         store = VectorStore(load_encoder(base, length), paths.vectors)
-        vectors = cut(store.encode(texts, prefixes[1]), width)
-        asked = cut(store.compute([query], prefixes[0]), width)
+        vectors = cut(store.encode(texts, ours.get("document", "")), width)
+        asked = cut(store.compute([query], ours.get("query", "")), width)
         found, scores = top_neighbours(asked, vectors, top)
         columns.append([_cell(passages[i], float(s)) for i, s in zip(found[0], np.asarray(scores[0]), strict=True)])
         table.add_column(label, ratio=1)

@@ -138,7 +138,9 @@ def test_of_a_writer_whose_queries_are_counted_words_only_the_judge_is_planned(r
     spent = build(extractive)
     assert [step.name for step in planned.steps] == ["P_QL", "P_RC"]
     assert spent.spent().requests == planned.total.requests == 12 * 3 * 4
-    assert 4 * planned.total.prompt_tokens == pytest.approx(spent.spent().prompt_tokens, rel=0.1)  # bytes are tokens there
+    assert 4 * planned.total.prompt_tokens == pytest.approx(
+        spent.spent().prompt_tokens, rel=0.1
+    )  # bytes are tokens there
     spent.close()
 
 

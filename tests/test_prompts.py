@@ -30,6 +30,31 @@ def test_without_its_prompt_a_text_is_what_it_was(text):
     assert prompts.without_prompt(prompts.format_document(text, "Cats")) == f"Cats {text}".strip()
 
 
+@pytest.mark.parametrize(
+    ("form", "query", "document", "untitled"),
+    [
+        ("gecko", "task: fact checking | query: x", "title: Cats | text: y", "title: none | text: y"),
+        ("sentence", "The task is fact checking, and the query is x", "The title is Cats, and the text is y",
+         "The title is none, and the text is y"),
+        ("plain", "fact checking x", "Cats y", "y"),
+    ],
+)  # fmt: skip
+def test_what_was_written_is_reworded_in_the_other_formats_of_table_7(form, query, document, untitled):
+    assert prompts.reworded(prompts.format_query("fact checking", "x"), form) == query
+    assert prompts.reworded(prompts.format_document("y", "Cats"), form) == document
+    assert prompts.reworded(prompts.format_document("y"), form) == untitled
+    saved = prompts.model_prompts(form)
+    assert saved["document"] + "y" == untitled
+    assert saved.keys() == prompts.model_prompts().keys()
+    assert saved["query"] + "x" == query.replace("fact checking", "search result")
+    assert prompts.format_of(saved) == form
+
+
+def test_the_prompts_of_another_model_are_of_no_format_of_ours():
+    assert prompts.format_of({"query": "query: ", "document": "passage: "}) is None
+    assert prompts.format_of({}) is None
+
+
 def test_saved_prompts_are_prefixes_of_the_formatted_texts():
     saved = prompts.model_prompts()
     assert saved["query"] + "x" == prompts.format_query("search result", "x")

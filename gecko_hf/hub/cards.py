@@ -16,6 +16,7 @@ from gecko_hf.hub.facts import (
     label_columns,
     onnx_files,
     plain_mean_pooling,
+    prompt_format,
     quantized,
     text_lengths,
 )
@@ -91,7 +92,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         "scores": markdown_table(summary),
         "task_scores": task_markdown(summary),
         "gains": {dim: gain(summary, dim) for dim in summary["dims"]},
-        "prompts": model_prompts(),
+        "prompts": model_prompts(prompt_format(summary["recipe"])),
         "plain_pooling": plain_mean_pooling(paths.model),
         "energy": energy(summary),
         "quantized": quantized(paths),

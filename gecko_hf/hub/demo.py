@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.cards import render
+from gecko_hf.hub.facts import prompt_format
 from gecko_hf.hub.provenance import Pushed, content_hash, read_pushed
 from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
 from gecko_hf.hub.push import FinishedRun, Say, publish
@@ -28,6 +29,8 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
     from gecko_hf.fret.build import read_rows
 
     recipe, summary = run.summary["recipe"], run.summary
+    if (form := prompt_format(recipe)) != "gecko":
+        raise HubError(f"The demo writes Gecko's prompts, and this model was trained with the format {form!r}.")
     return {
         "title": f"Gecko: {summary['name']}",
         "name": "Gecko",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gecko_hf.prompts import PromptFormat
 from gecko_hf.run_folder import Paths, read_record
 
 QUANTIZED = "quantized.json"  # in `logs/`
@@ -56,7 +57,7 @@ def fret_prompts(recipe: Mapping[str, Any]) -> dict[str, str]:
     """The prompts that language models read, in full: who writes reads one, who judges the others; `unigram` reads none."""
     from gecko_hf.llm.fewshot import load_prompts
 
-    writer, judge = recipe["llm"], recipe["judge"] or recipe["llm"]
+    writer, judge = recipe["llm"], recipe.get("judge") or recipe["llm"]
     read = ((writer, {"p_qg"}), (judge, {"p_ql", "p_rc"}))
     return {
         name: text
@@ -65,6 +66,12 @@ def fret_prompts(recipe: Mapping[str, Any]) -> dict[str, str]:
         for name, text in load_prompts(llm["prompts"]).heads.items()
         if name in names
     }
+
+
+def prompt_format(recipe: Mapping[str, Any]) -> PromptFormat:
+    """The format of a recipe's prompts; run folders from before there were others do not name it."""
+    form: PromptFormat = recipe["encoder"].get("prompt_format", "gecko")
+    return form
 
 
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gecko_hf.hub.facts import fret_prompts
+from gecko_hf.hub.facts import fret_prompts, prompt_format
 from gecko_hf.hub.publish import Files, sha256
 from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths, hash_of, write_json
@@ -39,7 +39,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> b
         {
             "kind": "fret",
             **_common(summary, files),
-            "recipe": {key: recipe[key] for key in FRET_BLOCKS},
+            "recipe": {key: recipe.get(key) for key in FRET_BLOCKS},
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
             "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
@@ -59,7 +59,7 @@ def model_provenance(summary: Mapping[str, Any], files: Files, fret: Pushed | No
             "recipe": summary["recipe"],
             "base": {"id": base, "version": base_version(base)},
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
-            "prompts": model_prompts(),
+            "prompts": model_prompts(prompt_format(summary["recipe"])),
             "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
         }
     )

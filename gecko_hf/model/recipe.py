@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gecko_hf.model.lora import LoraRecipe
+from gecko_hf.prompts import PromptFormat
 from gecko_hf.schema import number
 
 
@@ -19,4 +20,5 @@ class EncoderRecipe:
     max_seq_length: int = number(64, low=8)
     dims: list[int] = field(default_factory=lambda: [384, 256, 128, 64])
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    prompt_format: PromptFormat = "gecko"  # the others are for the paper's Table 7
     lora: LoraRecipe = field(default_factory=LoraRecipe)

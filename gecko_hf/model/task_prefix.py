@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 
 from gecko_hf.errors import InputError
-from gecko_hf.prompts import document_prefix, format_document, format_query, model_prompts
+from gecko_hf.prompts import document_prefix, format_document, format_of, format_query, model_prompts
 
 M = TypeVar("M", bound=torch.nn.Module)
 QUERY, DOCUMENT = "query", "document"  # what sentence-transformers passes as task from encode_query and encode_document
@@ -68,12 +68,17 @@ def with_tasks(model: SentenceTransformer) -> Gecko:
     """A view of a model that takes tasks; weights, tokenizer and prompts are shared with the model.
 
     Raises:
-        InputError: If the model does not begin with a plain `Transformer` module.
+        InputError: If the model does not begin with a plain `Transformer` module, or reads another format.
     """
     if not isinstance(model[0], Transformer):
         raise InputError(
             f"The model begins with a {type(model[0]).__name__}; a task can be written in front of the texts of a "
             "model that begins with a Transformer. Load a model that gecko_hf saved."
+        )
+    if (form := format_of(model.prompts)) not in (None, "gecko"):
+        raise InputError(
+            f"This model was trained with prompts of the format {form!r}, and a task in words is written in Gecko's. "
+            "Load it with SentenceTransformer and take its prompts: encode(texts, prompt_name=...)."
         )
     view = _recast(model, Gecko)
     view._modules = OrderedDict(model._modules, **{next(iter(model._modules)): _recast(model[0], TaskPrefix)})

@@ -118,21 +118,23 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
     from gecko_hf.training.arguments import precision_of
+    from gecko_hf.training.data import in_format
     from gecko_hf.training.dev import dev_evaluator
     from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
 
     recipe: StageRecipe = getattr(run.recipe, stage)
+    form = run.recipe.encoder.prompt_format
     evaluator = None
     if recipe.evaluate_every:
         queries = read_queries(run.paths.yardstick) if run.paths.yardstick.exists() else []
-        evaluator = dev_evaluator(queries, run.passages, run.recipe.seed)
+        evaluator = dev_evaluator(queries, run.passages, run.recipe.seed, form)
     if run.recipe.encoder.lora.rank:
         add_lora(model, run.recipe.encoder.lora)
     checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
     with run.view.task("training") as report:
         curve = train_stage(
             model,
-            rows,
+            in_format(rows, form),
             recipe,
             dims=run.recipe.encoder.dims,
             precision=precision_of(run.recipe.precision),
@@ -153,7 +155,7 @@ def _save(run: Run, model: SentenceTransformer, folder: Path) -> None:
     from gecko_hf.model.encoder import save_encoder
 
     if is_main():
-        save_encoder(model, folder)
+        save_encoder(model, folder, run.recipe.encoder.prompt_format)
     _wait()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.prompts import format_query, without_prompt
+from gecko_hf.prompts import PromptFormat, format_query, reworded, without_prompt
 from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.source import by_role, pinned, read_source, state
 from gecko_hf.training.converters import KINDS, Example, Text
@@ -174,6 +174,16 @@ def with_vectors(one: TrainingSet, encode: Callable[[list[str]], np.ndarray]) ->
     vectors = np.concatenate([encode(column) for column in texts], axis=1)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
     return replace(one, rows=one.rows.add_column(VECTORS, column))
+
+
+def in_format(rows: Any, form: PromptFormat) -> Any:
+    """Training rows, or the sets of a mixture, with their prompts in another format."""
+    if form == "gecko":
+        return rows
+    if isinstance(rows, list):
+        return [replace(one, rows=in_format(one.rows, form)) for one in rows]
+    texts = [name for name in rows.column_names if name in columns(rows.num_columns)]
+    return rows.map(lambda batch: {name: [reworded(t, form) for t in batch[name]] for name in texts}, batched=True)
 
 
 def negatives_of(recipe: DataRecipe) -> int:

@@ -10,13 +10,13 @@ from sentence_transformers.sentence_transformer.evaluation import InformationRet
 from gecko_hf.corpus.passages import Passage, plain_text
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.yardstick import YardstickQuery
-from gecko_hf.prompts import model_prompts
+from gecko_hf.prompts import PromptFormat, model_prompts
 
 MOST_QUERIES, DISTRACTORS = 500, 2000  # ours: other processes wait while the first one scores
 
 
 def dev_evaluator(
-    queries: Sequence[YardstickQuery], passages: Sequence[Passage], seed: int
+    queries: Sequence[YardstickQuery], passages: Sequence[Passage], seed: int, form: PromptFormat = "gecko"
 ) -> InformationRetrievalEvaluator:
     """An evaluator over dev queries, their relevant passages, and a draw of others.
 
@@ -24,6 +24,7 @@ def dev_evaluator(
         queries: The yardstick; only its dev split is used.
         passages: The corpus.
         seed: Seeds the draw.
+        form: Of the prompts.
 
     Raises:
         RecipeError: If there is no dev query.
@@ -36,7 +37,7 @@ def dev_evaluator(
     relevant = {p for q in dev for p in q.relevant}
     others = [p.id for p in passages if p.id not in relevant]
     drawn = relevant | set(random.Random(seed).sample(others, min(DISTRACTORS, len(others))))  # not security
-    prompts = model_prompts()
+    prompts = model_prompts(form)
     evaluator = InformationRetrievalEvaluator(
         queries={q.id: q.text for q in dev},
         corpus={p.id: plain_text(p) for p in passages if p.id in drawn},

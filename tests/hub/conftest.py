@@ -41,7 +41,7 @@ def summary():
         "task_scores": [],
         "mixtures": {},
         "fret": {"rows": 2, "relabelled": 1, "relabelled_share": 0.5, "tasks": {"search result": 2},
-            "llm": "unigram", "judge": "unigram", "candidates": 3},
+            "llm": "unigram", "candidates": 3},
         "corpus": {"passages": 3, "merged": 1, "set_aside": 0},
         "base": {"id": "org/base", "name": "base"},
         "dims": [32, 8],

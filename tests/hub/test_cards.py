@@ -119,6 +119,26 @@ def test_the_prompts_of_a_language_model_are_shown_in_full(real, paths):
     assert all(head in card for head in load_prompts().heads.values())
 
 
+def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real, paths):
+    two = real | {"fret": real["fret"] | {"llm": "org/writer", "judge": "org/judge"}}
+    card = fret_card(two, paths, "org/fret")
+    assert "seed passage by `org/writer`" in card
+    assert "`org/judge` ranks them twice" in card
+    assert "written by `org/writer` and judged by `org/judge`" in model_card(two, paths, "org/gecko", None)
+    assert "written and judged by `unigram`" in model_card(real, paths, "org/gecko", None)
+
+
+def test_of_two_models_the_card_shows_the_prompts_that_each_has_read(real, paths):
+    from gecko_hf.llm.fewshot import load_prompts
+
+    local = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
+    judge = local | {"prompts": "multilingual"}
+    card = fret_card(real | {"recipe": real["recipe"] | {"llm": local, "judge": judge}}, paths, "org/fret")
+    english, foreign = load_prompts().heads, load_prompts("multilingual").heads
+    assert all(head in card for head in (english["p_qg"], foreign["p_ql"], foreign["p_rc"]))
+    assert foreign["p_qg"] not in card
+
+
 def test_a_name_with_signs_of_yaml_does_not_break_the_metadata(real, paths):
     assert metadata(fret_card(real | {"name": "a: [b"}, paths, "org/fret"))["pretty_name"] == "FRet of a: [b"
 

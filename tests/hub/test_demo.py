@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from clients import refused
 from hub_server import WRITE_TOKEN
 
+from gecko_hf.errors import HubError
 from gecko_hf.hub.demo import local_demo
 from gecko_hf.hub.push import open_finished
 from gecko_hf.space.app import Demo, Side, shorten
@@ -89,6 +91,14 @@ def test_a_run_folder_finds_what_its_search_command_finds(finished_run):
     assert demo.texts[i]
     assert demo.rows[0]["query"] == query
     assert demo.sides[0].name == "model (untouched)"
+
+
+def test_a_model_of_another_prompt_format_is_refused(finished_run):
+    run = open_finished(finished_run)
+    recipe = run.summary["recipe"]
+    other = recipe | {"encoder": recipe["encoder"] | {"prompt_format": "plain"}}
+    with pytest.raises(HubError, match="trained with the format 'plain'"):
+        local_demo(replace(run, summary=run.summary | {"recipe": other}), lambda _: None)
 
 
 @needs_gradio

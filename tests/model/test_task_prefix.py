@@ -147,6 +147,13 @@ def test_a_model_without_a_transformer_is_refused():
         with_tasks(static)
 
 
+def test_a_model_of_another_prompt_format_is_refused(tiny_model_path, tmp_path):
+    save_encoder(load_encoder(str(tiny_model_path), 48), tmp_path / "m", "sentence")
+    assert SentenceTransformer(str(tmp_path / "m")).prompts["query"].startswith("The task is search result")
+    with pytest.raises(InputError, match=r"format 'sentence'.*encode\(texts, prompt_name=...\)"):
+        gecko_hf.load(str(tmp_path / "m"))
+
+
 def test_another_process_gives_the_same_vectors(gecko):
     documents = [{"title": "Chess", "text": t} for t in TEXTS]
     alone = gecko.encode_document(documents, batch_size=1)

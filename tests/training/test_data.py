@@ -9,8 +9,9 @@ import pytest
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.decontaminate import TestSets
+from gecko_hf.prompts import reworded
 from gecko_hf.source import pinned
-from gecko_hf.training.data import build_set, columns, with_vectors
+from gecko_hf.training.data import build_set, columns, in_format, with_vectors
 from gecko_hf.training.mixture_recipe import DataRecipe, check_mixture, steps_shares
 
 PAIRS = [{"question": f"q{i}", "answer": f"a{i}", "id": i} for i in range(20)]
@@ -220,6 +221,19 @@ def test_the_bases_vectors_of_the_bare_texts_stand_beside_a_row(source, tmp_path
     assert rows.column_names == ["anchor", "positive", "label"]
     assert seen == [f"q{i}" for i in range(20)] + [f"a{i}" for i in range(20)]
     assert rows[7]["label"] == [20.0, 7.0, 40.0, 7.0]
+
+
+def test_the_prompts_of_rows_and_of_sets_can_be_in_another_format(source, tmp_path):
+    asked = {"query": "question", "positive": "answer"}
+    one = build(DataRecipe(kind="pairs", source=source(PAIRS), columns=asked), tmp_path)
+    held = with_vectors(one, lambda texts: np.zeros((len(texts), 2), np.float32))
+    assert in_format([held], "gecko") == [held]
+    (plain,) = in_format([held], "plain")
+    assert plain.rows.column_names == held.rows.column_names
+    for column in ("anchor", "positive"):
+        assert plain.rows[column][:] == [reworded(text, "plain") for text in one.rows[column]]
+    assert plain.rows[3]["anchor"] == "question answering q3"
+    assert in_format(one.rows, "plain")[:] == {name: plain.rows[name][:] for name in one.rows.column_names}
 
 
 def test_texts_that_overlap_with_a_test_set_are_left_out(source, tmp_path):

@@ -86,8 +86,11 @@ def test_two_steps_of_both_stages(file, samples, tiny_model_path, library_folder
 def test_an_ablation_changes_what_its_name_says_and_nothing_else(file):
     table, row = file.parts[-3:-1]
     recipe, quickstart = load_recipe(file), load_recipe(RECIPES / "quickstart")
-    assert replace(recipe, name=quickstart.name, fret=quickstart.fret) == quickstart
-    if table == "table3":
+    block = "encoder" if table == "table7" else "fret"
+    assert replace(recipe, name=quickstart.name, **{block: getattr(quickstart, block)}) == quickstart
+    if table == "table7":
+        assert recipe.encoder == replace(quickstart.encoder, prompt_format=row)
+    elif table == "table3":
         assert (recipe.fret.positive, recipe.fret.negative) == tuple(row.split("-"))
     else:
         drawn = {task for task, weight in recipe.fret.tasks.items() if weight}
