@@ -11,7 +11,7 @@ from servers import HashModel, TestServer, TorchModel
 
 from gecko_hf.errors import BoundaryError, EndpointError, LLMError
 from gecko_hf.llm.base import RELEVANCE_LABELS, Sampling
-from gecko_hf.llm.endpoints.http import open_client
+from gecko_hf.llm.endpoints.http import Connections
 from gecko_hf.llm.endpoints.openai import OpenAIModel
 from gecko_hf.llm.endpoints.secret import Secret
 from gecko_hf.llm.endpoints.sglang import SGLangModel
@@ -249,8 +249,11 @@ def test_a_proxy_that_the_environment_names_is_gone_through(monkeypatch):
         monkeypatch.setenv("http_proxy", proxy.url)
 
         async def ask() -> int:
-            async with open_client(Secret(None), 8, 5.0) as client:
-                return (await client.get("http://models.invalid/v1/models")).status_code
+            connections = Connections(Secret(None), 5.0)
+            try:
+                return (await connections.send("GET", "http://models.invalid/v1/models")).status
+            finally:
+                await connections.close()
 
         assert asyncio.run(ask()) == 404  # the proxy's answer: the host itself does not exist
         assert list(proxy.requests) == ["http://models.invalid/v1/models"]

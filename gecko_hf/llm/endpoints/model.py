@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
-
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, SpanScore
-from gecko_hf.llm.endpoints.http import open_client, post, verdict
+from gecko_hf.llm.endpoints.http import Connections, verdict
 from gecko_hf.llm.endpoints.secret import Secret
 from gecko_hf.llm.endpoints.transport import Failure, Transport
 from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
 
-PREFIXES_KEPT = 4096  # tokenised prefixes; the labels of one prompt share theirs
+PREFIXES_KEPT = 4096  # tokenised prefixes; the labels of one prompt share theirs, and the queries of one passage
 
 
 class EndpointModel(ABC):
@@ -57,25 +55,25 @@ class EndpointModel(ABC):
         self.transport = Transport([u.rstrip("/") for u in urls], concurrency=concurrency, give_up=give_up)
         self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
         self._prefixes: OrderedDict[str, list[int]] = OrderedDict()
-        self._client: httpx2.AsyncClient | None = None
+        self._connections: Connections | None = None
 
     @property
-    def client(self) -> httpx2.AsyncClient:
-        """The session's HTTP client."""
-        if self._client is None:
+    def connections(self) -> Connections:
+        """The session's connections."""
+        if self._connections is None:
             raise RuntimeError("A language model is used inside `async with`.")
-        return self._client
+        return self._connections
 
     async def __aenter__(self) -> Self:
-        self._client = open_client(self.secret, self.concurrency, self.timeout)
+        self._connections = Connections(self.secret, self.timeout)
         self.transport.start_session()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.client.aclose()
-        self._client = None
+        await self.connections.close()
+        self._connections = None
 
     async def identify(self) -> None:
         """Take the model's id and revision from the server, where it tells them and nobody else did.
@@ -126,11 +124,13 @@ class EndpointModel(ABC):
         """Tokens of a text as the server reads it, special tokens in front included."""
 
     async def _ids(self, text: str, *, keep: bool = False) -> list[int]:
-        if self._tokenizer is not None:
-            return list(self._tokenizer(text)["input_ids"])
         if text in self._prefixes:
             return self._prefixes[text]
-        ids: list[int] = await self.transport.call(lambda url: self._checked(url, self._tokenize(url, text)))
+        ids: list[int]
+        if self._tokenizer is not None:
+            ids = list(self._tokenizer(text)["input_ids"])
+        else:
+            ids = await self.transport.call(lambda url: self._checked(url, self._tokenize(url, text)))
         if keep:
             self._prefixes[text] = ids
             if len(self._prefixes) > PREFIXES_KEPT:
@@ -138,7 +138,7 @@ class EndpointModel(ABC):
         return ids
 
     async def _post(self, url: str, body: dict[str, Any]) -> Any:
-        return await post(self.client, url, body, self.secret)
+        return await self.connections.json("POST", url, body)
 
     async def _checked(self, url: str, request: Any) -> Any:
         try:

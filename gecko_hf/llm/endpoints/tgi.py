@@ -15,6 +15,7 @@ from huggingface_hub import AsyncInferenceClient
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Completion, Sampling
+from gecko_hf.llm.endpoints.http import Connections, OverConnections
 from gecko_hf.llm.endpoints.model import EndpointModel, no_logprobs, whole
 
 FINISHED = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
@@ -25,10 +26,10 @@ SWITCH_ON = "Start TGI (3.0 or newer) with --enable-prefill-logprobs."
 class _Client(AsyncInferenceClient):
     """The Hub's client over our connections: its own keeps 20 alive and opens the others anew for each request."""
 
-    def __init__(self, http: httpx2.AsyncClient, token: str | None, timeout: float) -> None:
+    def __init__(self, connections: Connections, token: str | None, timeout: float) -> None:
         # Without a token the client would send the user's own Hub token to this server.
         super().__init__(token=token or "none", timeout=timeout)
-        self._http = http
+        self._http = httpx2.AsyncClient(transport=OverConnections(connections), timeout=timeout)
 
     async def _get_async_client(self) -> httpx2.AsyncClient:
         return self._http
@@ -41,7 +42,7 @@ class TGIModel(EndpointModel):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self._hub = _Client(self.client, self.secret.reveal(), self.timeout)
+        self._hub = _Client(self.connections, self.secret.reveal(), self.timeout)
         return self
 
     async def __aexit__(
@@ -54,14 +55,8 @@ class TGIModel(EndpointModel):
         """Id and revision from `/info`; what the recipe says is kept."""
 
         async def info(url: str) -> dict[str, Any]:
-            async def get() -> dict[str, Any]:
-                response = await self.client.get(f"{url}/info")
-                response.raise_for_status()
-                found: dict[str, Any] = response.json()
-                return found
-
-            answer: dict[str, Any] = await self._checked(url, get())
-            return answer
+            found: dict[str, Any] = await self.connections.json("GET", f"{url}/info")
+            return found
 
         found = await self.transport.call(info)
         if self.id == "unknown":
