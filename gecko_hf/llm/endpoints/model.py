@@ -170,10 +170,16 @@ def whole(logprobs: Sequence[float | None], ids: Sequence[int]) -> list[float | 
         raise Failure(
             f"log-probabilities of {len(logprobs)} tokens for a text of {len(ids)}; is llm.tokenizer the served model's?"
         )
-    values = [None if v is None else float(v) for v in logprobs]
-    if any(v is not None and not (math.isfinite(v) and v <= 1e-6) for v in values) or None in values[1:]:
+    given = [float(v) for v in logprobs if v is not None]
+    hidden = len(logprobs) - len(given)  # of the first token, which nothing comes before
+    if (
+        hidden > 1
+        or (hidden and logprobs[0] is not None)
+        or not all(map(math.isfinite, given))
+        or max(given, default=0.0) > 1e-6
+    ):
         raise Failure("log-probabilities that are missing, positive or not finite.")
-    return values
+    return [*[None] * hidden, *given]
 
 
 def load_tokenizer(path: str) -> Any:
