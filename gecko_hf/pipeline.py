@@ -26,6 +26,7 @@ from gecko_hf.stages.report import report_stage
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.train import finetune_stage, prefinetune_stage
 from gecko_hf.training.processes import is_main, processes
+from gecko_hf.training.recipe import StageRecipe
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class Stage:
     run: Callable[[Run], Counts]
     depends: tuple[str, ...]
     config: Callable[[Recipe], Any]
+
+
+def _training(stage: StageRecipe) -> Any:
+    """The block of a training stage, and the state of the local files that its mixture reads."""
+    block = asdict(stage)
+    return (block, {n: state(d.source) for n, d in stage.mixture.items() if d.source}) if stage.mixture else block
 
 
 STAGES = (
@@ -67,7 +74,7 @@ STAGES = (
         lambda r: (
             r.precision,
             asdict(r.encoder),
-            asdict(r.prefinetune),
+            _training(r.prefinetune),
             *((asdict(r.fret.quality),) if r.prefinetune.mixture else ()),
         ),
     ),
@@ -78,7 +85,7 @@ STAGES = (
         ("corpus",),
         lambda r: (asdict(r.encoder), r.llm.identity(), asdict(r.fret), *((r.judge.identity(),) if r.judge else ())),
     ),
-    Stage("finetune", "train on FRet", finetune_stage, ("prefinetune", "fret"), lambda r: asdict(r.finetune)),
+    Stage("finetune", "train on FRet", finetune_stage, ("prefinetune", "fret"), lambda r: _training(r.finetune)),
     Stage(
         "evaluate",
         "score every model at every width",

@@ -143,6 +143,22 @@ def test_redo_runs_only_the_stages_that_differ(finished, recipe_file, tmp_path):
     assert ran == ["fret", "finetune", "evaluate", "report"]
 
 
+def test_a_changed_file_of_a_mixture_redoes_its_stage_and_what_follows(recipe_file, tmp_path):
+    rows = tmp_path / "pairs.jsonl"
+    rows.write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
+    mixture = f"finetune.mixture={{mine: {{kind: pairs, source: {rows}}}}}"
+    recipe = load_recipe(recipe_file, [mixture, f"output={tmp_path / 'r'}"])
+
+    def keys() -> list[str]:
+        return [step.key for step in pipeline.plan(recipe, Paths(tmp_path / "r"), {})]
+
+    before = keys()
+    assert keys() == before
+    rows.write_text('{"query": "a", "positive": "c!"}\n', encoding="utf-8")
+    changed = [old != new for old, new in zip(before, keys(), strict=True)]
+    assert changed == [stage.name in ("finetune", "evaluate", "report") for stage in pipeline.STAGES]
+
+
 def test_killed_in_every_stage_in_turn_a_run_ends_with_the_same_rows_and_scores(finished, recipe_file, tmp_path):
     folder = tmp_path / "killed"
     for stage in STAGES:

@@ -242,6 +242,19 @@ def test_hash_model_is_sane():
     assert len(model.logprobs(ids)) == len(ids) == 5
 
 
+class Snake(HashModel):
+    """Goes on with a character of four tokens, whole even where one token is asked for."""
+
+    def complete(self, prompt: str, max_tokens: int) -> list[int]:
+        return list("🐍".encode())
+
+
+def test_a_server_that_writes_a_character_to_its_end_whatever_max_tokens_says_is_read():
+    texts = [("Query:", " x")]
+    with TestServer("llama", Snake()) as server, TestServer("llama") as usual:
+        assert scores(client(server, give_up=0.3), texts) == scores(client(usual), texts)
+
+
 def test_a_proxy_that_the_environment_names_is_gone_through(monkeypatch):
     with TestServer("vllm") as proxy:
         monkeypatch.delenv("no_proxy", raising=False)

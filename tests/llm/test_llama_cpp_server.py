@@ -7,7 +7,8 @@ Optional: needs a second Python environment, in which llama-cpp-python is compil
     GECKO_LLAMA_PYTHON=$PWD/../llama/bin/python .venv/bin/pytest tests/llm/test_llama_cpp_server.py
 
 Without GECKO_LLAMA_PYTHON everything here is skipped. The server's model is the tests' tiny Llama, written as GGUF in 32 bit;
-its cache is 32 bit too, since the default 16 bit would be seen in the third decimal.
+its cache is 32 bit too: with the default one of 16 bit a query's mean is off by up to 7e-4 nats, which the probe refuses.
+Written with llama-cpp-python 0.3.36 and gguf 0.19.0.
 """
 
 import json
@@ -43,7 +44,7 @@ START, STOP = 60.0, 30.0  # seconds that the server may take
 LABELS = [f" {label}" for label in RELEVANCE_LABELS]
 
 pytestmark = pytest.mark.skipif(
-    not PYTHON, reason="GECKO_LLAMA_PYTHON names no Python with llama-cpp-python[server] and gguf"
+    not PYTHON, reason="GECKO_LLAMA_PYTHON does not name a Python with llama-cpp-python[server] and gguf"
 )
 
 # Run by that other Python: a GGUF file from its metadata (named as GGUFWriter's methods are) and its tensors.
@@ -247,7 +248,7 @@ def test_a_text_may_begin_with_a_character_of_several_tokens(llm: LanguageModel,
 
 
 def test_every_label_agrees_with_64_bit_whatever_its_number_of_tokens(llm: LanguageModel, reference: Reference):
-    prefixes = [f"{passage} what\nRelevance:" for passage, _ in pairs(12)]
+    prefixes = [f"{passage} what\nRelevance:" for passage, _ in pairs(6)]
     found = together(llm, *(lambda p=p: llm.label_log_likelihoods(p, LABELS) for p in prefixes))
     for prefix, values in zip(prefixes, found, strict=True):
         assert values == pytest.approx([sum(reference.logprobs(prefix, label)) for label in LABELS], abs=NATS)

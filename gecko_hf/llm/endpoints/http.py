@@ -150,12 +150,14 @@ def _of_status(status: int, headers: Mapping[str, str], text: str, url: str, sec
     said = " ".join(secret.hide(text).split())[:SHOWN]
     if status in MAY_PASS:
         return Failure(f"HTTP {status}.", refused=status in TOO_BUSY, retry_after=retry_after(headers))
+    too_long = "If the prompt is too long, lower corpus.max_words or raise the server's token limits."
     advice = {
+        400: too_long,
         401: "Set the key: export NAME=... and llm.api_key_env=NAME.",
         403: "The key may not use this model.",
         404: "Look at llm.url, llm.backend and llm.model: this server has no such route or model.",
         413: "The prompt is too large for this server; lower corpus.max_words.",
-        422: "If the prompt is too long, lower corpus.max_words or raise the server's token limits.",
+        422: too_long,
     }.get(status, "The request is not one that this server takes.")
     kind = NoRoute if status in (404, 405) else LLMError
     return kind(f"{url} answered {status}: {said or 'nothing'} {advice}")

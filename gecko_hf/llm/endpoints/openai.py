@@ -54,13 +54,16 @@ class OpenAIModel(EndpointModel):
         values = list(listed.get("token_logprobs") or ())
         if len(values) < 2 or not str(choice.get("text", "")).startswith(text[:1]):
             raise no_logprobs(url, SWITCH_ON)
-        counted = (answer.get("usage") or {}).get("prompt_tokens")
+        usage = answer.get("usage") or {}
+        counted = usage.get("prompt_tokens")
         if counted is not None and counted != len(ids):
             raise Failure(f"{counted} prompt tokens counted for a text of {len(ids)}.")
         # llama-cpp-python leaves BOS out of the list; then the first token listed is the text's own.
         hidden = self._head if self._head and text.startswith(str(listed["tokens"][0])) else 0
         expected = len(ids) - hidden
-        if not expected <= len(values) <= expected + 1:
+        # llama-cpp-python writes on to the end of a character that it has begun, whatever max_tokens says.
+        written = max(1, int(usage.get("completion_tokens") or 0))
+        if not expected <= len(values) <= expected + written:
             raise Failure(f"log-probabilities of {len(values)} tokens for a text of {len(ids)}.")
         return [None] * hidden + whole(values[:expected], ids[hidden:])
 
