@@ -78,7 +78,7 @@ def with_ours(asked: np.ndarray, vectors: np.ndarray) -> int:
     from gecko_hf.fret.mine import Miner
 
     mined = Miner(vectors).candidates(asked, list(range(len(asked))), CANDIDATES)
-    return len([row[-1] for row in mined])
+    return len(mined.rows[:, -1].tolist())
 
 
 def with_library(asked: np.ndarray, vectors: np.ndarray) -> int:

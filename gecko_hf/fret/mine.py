@@ -27,15 +27,23 @@ SAMPLE = 200  # passages whose neighbours measure the recall
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A passage that may answer a query: its row in the corpus and its rank (from 1) and score in retrieval.
+class Mined:
+    """The candidates of queries, best first.
 
-    `rank` is None for a seed passage that the retriever did not find and that was put among the candidates.
+    Attributes:
+        rows: Rows of the corpus, shape (queries, candidates).
+        scores: Inner products, of the same shape.
+        found: For each query, whether the retriever found its seed. If not, the seed was put in the last place.
     """
 
-    row: int
-    rank: int | None
-    score: float
+    rows: npt.NDArray[np.int64]
+    scores: Vectors
+    found: npt.NDArray[np.bool_]
+
+    def ranks(self, query: int) -> list[int | None]:
+        """The candidates' ranks in retrieval, from 1; None for a seed that the retriever did not find."""
+        count = self.rows.shape[1]
+        return [*range(1, count), count if self.found[query] else None]
 
 
 class Miner:
@@ -70,7 +78,7 @@ class Miner:
             found[i], scores[i] = rows[best], exact[best]
         return found, scores
 
-    def candidates(self, queries: Vectors, seed_rows: Sequence[int], count: int) -> list[list[Candidate]]:
+    def candidates(self, queries: Vectors, seed_rows: Sequence[int], count: int) -> Mined:
         """The `count` nearest passages of each query, best first; the seed is always one of them.
 
         A seed that is not among the nearest takes the last place, so every query has the same number of candidates (ours:
@@ -81,15 +89,13 @@ class Miner:
             seed_rows: For each query, the corpus row of its seed.
             count: N.
         """
-        found, scores = self.neighbours(queries, count)
-        mined = []
-        for i, seed in enumerate(seed_rows):
-            pairs = enumerate(zip(found[i], scores[i], strict=True), 1)
-            row = [Candidate(int(passage), rank, float(score)) for rank, (passage, score) in pairs]
-            if all(c.row != seed for c in row):
-                row[-1] = Candidate(seed, None, float(queries[i] @ self.passages[seed]))
-            mined.append(row)
-        return mined
+        rows, scores = self.neighbours(queries, count)
+        seeds = np.asarray(seed_rows, dtype=np.int64)
+        found = (rows == seeds[:, None]).any(axis=1)
+        rows[~found, -1] = seeds[~found]
+        for i in np.flatnonzero(~found):
+            scores[i, -1] = queries[i] @ self.passages[seeds[i]]
+        return Mined(rows, scores, found)
 
 
 def recall(miner: Miner, queries: Vectors, count: int) -> float:

@@ -199,17 +199,17 @@ class JudgeCandidates(Step):
         settings = json.dumps(shop.llm.settings, sort_keys=True)
         provenance = {"llm": shop.llm.id, "llm_revision": shop.llm.revision, "llm_settings": settings}
         for start in range(0, len(queries), CHUNK):
-            part = slice(start, start + CHUNK)
-            found = [[shop.corpus[c.row] for c in row] for row in mined[part]]
-            judged = judge(shop.llm, [q.query for q in queries[part]], found, one_pass=shop.recipe.one_pass)
-            for query, candidates, passages, scores in zip(queries[part], mined[part], found, judged, strict=True):
+            part = queries[start : start + CHUNK]
+            found = [[shop.corpus[row] for row in rows] for rows in mined.rows[start : start + CHUNK].tolist()]
+            judged = judge(shop.llm, [q.query for q in part], found, one_pass=shop.recipe.one_pass)
+            for i, (query, passages, scores) in enumerate(zip(part, found, judged, strict=True), start):
                 record = Judged(
                     query.task,
                     query.query,
                     query.seed_id,
                     candidate_ids=[p.id for p in passages],
-                    retrieval_rank=[c.rank for c in candidates],
-                    retrieval_score=[c.score for c in candidates],
+                    retrieval_rank=mined.ranks(i),
+                    retrieval_score=mined.scores[i].tolist(),
                     ql=[s.ql for s in scores],
                     grades=[list(s.grades) for s in scores],
                 )

@@ -15,15 +15,17 @@ PASSAGES = unit([[1, 0], [0.9, 0.1], [0.5, 0.5], [0, 1]])
 
 
 def test_candidates_are_the_nearest_passages_best_first():
-    (row,) = Miner(PASSAGES).candidates(unit([[1, 0]]), [0], 3)
-    assert [(c.row, c.rank) for c in row] == [(0, 1), (1, 2), (2, 3)]
-    assert row[0].score == 1
+    mined = Miner(PASSAGES).candidates(unit([[1, 0]]), [0], 3)
+    assert mined.rows.tolist() == [[0, 1, 2]]
+    assert mined.ranks(0) == [1, 2, 3]
+    assert mined.scores[0, 0] == 1
 
 
 def test_a_seed_that_was_not_found_takes_the_last_place_without_a_rank():
-    (row,) = Miner(PASSAGES).candidates(unit([[1, 0]]), [3], 3)
-    assert [(c.row, c.rank) for c in row] == [(0, 1), (1, 2), (3, None)]
-    assert row[-1].score == 0
+    mined = Miner(PASSAGES).candidates(unit([[1, 0], [1, 0]]), [3, 1], 3)
+    assert mined.rows.tolist() == [[0, 1, 3], [0, 1, 2]]
+    assert (mined.ranks(0), mined.ranks(1)) == ([1, 2, None], [1, 2, 3])
+    assert mined.scores[0, -1] == 0
 
 
 def test_mining_equals_a_full_sort():
@@ -31,7 +33,7 @@ def test_mining_equals_a_full_sort():
     queries, passages = unit(rng.normal(size=(7, 16))), unit(rng.normal(size=(200, 16)))
     mined = Miner(passages).candidates(queries, [0] * 7, 20)
     expected = np.argsort(-(queries @ passages.T), axis=1)[:, :19]
-    assert [[c.row for c in row][:19] for row in mined] == expected.tolist()
+    assert mined.rows[:, :19].tolist() == expected.tolist()
 
 
 @pytest.fixture(scope="module")
