@@ -48,7 +48,7 @@ def measure(total: int, width: int, queries: int, exact_up_to: int) -> None:
         start = time.perf_counter()
         mined = miner.candidates(asked, list(range(queries)), CANDIDATES)
         mining = (time.perf_counter() - start) / queries * 1000
-        assert len(mined) == queries
+        assert len(mined.rows) == queries
         share = recall(miner, asked[:200], CANDIDATES) if miner.index else 1.0
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         search = "exact" if miner.index is None else "IVF-PQ"
