@@ -7,6 +7,7 @@ job arrays; everything else waits here. What each task logs and counts lies unde
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,10 @@ def run_steps(steps: Sequence[tuple[Step, int]], recipe: ExecutorRecipe, report_
                 _run_here(step, parts, report)
             else:
                 with _counting(step, parts, report):
-                    executor_for(step, parts, recipe).run()
+                    if recipe.kind == "ray":
+                        _run_ray(step, parts, recipe)
+                    else:
+                        executor_for(step, parts, recipe).run()
                 _require_parts(step, parts)
 
 
@@ -71,9 +75,6 @@ def executor_for(
     if recipe.kind == "ray":
         from datatrove.executor.ray import RayPipelineExecutor
 
-        from gecko_hf.errors import require
-
-        require("ray", "ray")
         return RayPipelineExecutor(
             **common,
             cpus_per_task=recipe.cpus,
@@ -108,6 +109,37 @@ def _run_here(step: Step, parts: int, report: Report) -> None:
             report(rank, parts)
             step.report = None
         step(None, rank, parts)
+
+
+def _run_ray(step: Step, parts: int, recipe: ExecutorRecipe) -> None:
+    """Run a step on Ray, if it has a node on which a task fits; datatrove would wait for ever for one.
+
+    Raises:
+        ExecutorError: If it has none.
+    """
+    from gecko_hf.errors import require
+
+    require("ray", "ray")
+    import ray
+
+    if not ray.is_initialized():
+        ray.init()
+    needed = {"CPU": recipe.cpus, "GPU": recipe.gpus, "memory": recipe.memory_gb << 30}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(what, 0) >= amount for what, amount in needed.items()) for node in nodes):
+        has = "; ".join(
+            f"{node.get('CPU', 0):g} CPUs, {node.get('memory', 0) / 2**30:.1f} GB, {node.get('GPU', 0):g} GPUs"
+            for node in nodes
+        )
+        raise ExecutorError(
+            f"A task needs executor.cpus={recipe.cpus}, executor.memory_gb={recipe.memory_gb} and executor.gpus={recipe.gpus}, "
+            f"and no node of the Ray cluster has that ({has}). Lower them, or, if the cluster grows by itself, have it start "
+            "such a node first."
+        )
+    with warnings.catch_warnings():
+        # Of how datatrove names a placement group. Where warnings are errors its thread would end and the run wait for ever.
+        warnings.filterwarnings("ignore", "placement_group.* parameter is deprecated", DeprecationWarning)
+        executor_for(step, parts, recipe).run()
 
 
 def _run_slurm(steps: Sequence[tuple[Step, int]], recipe: ExecutorRecipe, report_of: Callable[[str], Any]) -> None:

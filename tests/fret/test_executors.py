@@ -78,14 +78,29 @@ def test_four_local_workers_give_the_same_bytes_as_one(build, calm):
     assert build("four", "executor.workers=4") == calm
 
 
-@pytest.mark.slow
-def test_ray_gives_the_same_bytes(build, calm):
+@pytest.fixture(scope="module")
+def ray_here():
+    """Ray on this machine, with two processors and 3 GB."""
     ray = pytest.importorskip("ray", reason="pip install 'gecko-hf[ray]'")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
-    try:
-        assert build("ray", "executor.kind=ray", "executor.workers=2", "executor.memory_gb=1") == calm
-    finally:
-        ray.shutdown()
+    gb = 2**30
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000, _memory=3 * gb)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_ray_gives_the_same_bytes(build, calm, ray_here, workers):
+    assert build(f"ray-{workers}", "executor.kind=ray", f"executor.workers={workers}", "executor.memory_gb=1") == calm
+
+
+@pytest.mark.slow
+def test_ray_without_room_for_a_task_is_an_error(build, ray_here):
+    with pytest.raises(
+        ExecutorError, match=r"executor\.memory_gb=64 .* no node .* \(2 CPUs, 3\.0 GB, 0 GPUs\)\. Lower them"
+    ):
+        build("ray-small", "executor.kind=ray", "executor.memory_gb=64")
 
 
 @pytest.fixture

@@ -1,0 +1,154 @@
+"""Is an endpoint kept busy? 5,000 short requests to a server of fixed latency and capacity.
+
+`python benchmarks/llm_throughput.py` asks one server (benchmarks/llm_server.py: 64 requests at once, 50 ms each, then 429) in
+turns: ours, which is told nothing and finds the capacity out; asyncio.gather with a semaphore that is told it, over httpx2 and
+over aiohttp; and datatrove's InferenceRunner, told it too. The ideal is requests / capacity x latency. Client and server share
+the machine's cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from common import record, say
+from llm_calls import Served, take_usage
+
+from gecko_hf.llm.base import Sampling
+from gecko_hf.llm.endpoints.openai import OpenAIModel
+
+GREEDY = Sampling(temperature=0.0, max_tokens=4)
+Post = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+def body(i: int) -> dict[str, Any]:
+    """A request."""
+    return {"model": "m", "prompt": f"prompt {i}", "max_tokens": 4, "temperature": 0.0}
+
+
+def main() -> None:
+    """Measure in turns and print a row each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--capacity", type=int, default=64)
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds a request")
+    parser.add_argument("--cache-tokens", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    ideal = options.requests / options.capacity * options.latency
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WAYS}
+    with Served(options) as url:
+        for _ in range(options.rounds):
+            for name, ask in WAYS.items():
+                take_usage(url)
+                start, used = time.perf_counter(), time.process_time()
+                ask(url, options.requests, options.capacity)
+                seconds, used = time.perf_counter() - start, time.process_time() - used
+                usage = take_usage(url)
+                assert usage["requests"] == options.requests, f"{name}: {usage}"
+                found[name].append((seconds, used, usage["refused"]))
+                sys.stderr.write(f"{name}: {seconds:.2f} s\n")
+    say(f"{options.requests:,} requests, {options.capacity} at once, {options.latency} s each: ideal {ideal:.2f} s")
+    say(
+        "| | seconds | to the ideal | least | most | client's processor s | refused |\n|---|---:|---:|---:|---:|---:|---:|"
+    )
+    for name, rows in found.items():
+        seconds, used, refused = (list(column) for column in zip(*rows, strict=True))
+        middle = statistics.median(seconds)
+        say(
+            f"| {name} | {middle:.2f} | {middle / ideal:.2f} | {min(seconds) / ideal:.2f} | {max(seconds) / ideal:.2f} "
+            f"| {statistics.median(used):.2f} | {statistics.median(refused):.0f} |"
+        )
+        record("llm_throughput", who=name, ideal=ideal, seconds=seconds, processor_seconds=used, refused=refused)
+
+
+def ours(url: str, count: int, capacity: int) -> None:
+    """Told nothing but the most that it may try."""
+
+    async def session() -> None:
+        async with OpenAIModel([url], model="m", concurrency=512) as llm:
+            await asyncio.gather(*(llm.generate(f"prompt {i}", GREEDY) for i in range(count)))
+
+    asyncio.run(session())
+
+
+def over_httpx2(url: str, count: int, capacity: int) -> None:
+    """gather, a semaphore and one httpx2 client with kept connections."""
+    import httpx2
+
+    async def session() -> None:
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=capacity)
+        async with httpx2.AsyncClient(limits=limits, timeout=120) as client:
+
+            async def post(sent: dict[str, Any]) -> Any:
+                answer = await client.post(f"{url}/v1/completions", json=sent)
+                return answer.raise_for_status().json()
+
+            await _gather(post, count, capacity)
+
+    asyncio.run(session())
+
+
+def over_aiohttp(url: str, count: int, capacity: int) -> None:
+    """gather, a semaphore and one aiohttp session."""
+    import aiohttp
+
+    async def session() -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+
+            async def post(sent: dict[str, Any]) -> Any:
+                async with client.post(f"{url}/v1/completions", json=sent) as answer:
+                    answer.raise_for_status()
+                    return await answer.json()
+
+            await _gather(post, count, capacity)
+
+    asyncio.run(session())
+
+
+async def _gather(post: Post, count: int, capacity: int) -> None:
+    places = asyncio.Semaphore(capacity)
+
+    async def ask(i: int) -> Any:
+        async with places:
+            return await post(body(i))
+
+    await asyncio.gather(*(ask(i) for i in range(count)))
+
+
+def inference_runner(url: str, count: int, capacity: int) -> None:
+    """The runner of datatrove, one request a document."""
+    from datatrove.data import Document
+    from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
+    from datatrove.pipeline.writers import JsonlWriter
+    from loguru import logger
+
+    logger.remove()
+
+    async def rollout(document: Document, generate: Post) -> str:
+        return str((await generate(body(int(document.id)))).text)
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = InferenceConfig(
+            server_type="endpoint", model_name_or_path="m", use_chat=False, endpoint_url=url,
+            max_concurrent_generations=capacity,
+        )  # fmt: skip
+        runner = InferenceRunner(rollout, config, JsonlWriter(folder))
+        list(runner.run((Document(f"text {i}", str(i)) for i in range(count)), 0, 1) or ())
+
+
+WAYS: dict[str, Callable[[str, int, int], None]] = {
+    "gecko_hf, told nothing": ours,
+    "gather + semaphore, httpx2": over_httpx2,
+    "gather + semaphore, aiohttp": over_aiohttp,
+    "datatrove's InferenceRunner": inference_runner,
+}
+
+if __name__ == "__main__":
+    main()
