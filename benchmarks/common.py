@@ -6,9 +6,10 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,17 @@ def in_turns(work: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, li
             if round_:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def each_alone(file: str, names: Iterable[str], options: Sequence[str], rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """What `file OPTIONS --child NAME` prints last, for each name in turns, in processes of their own (peak memory is theirs)."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, rows in found.items():
+            command = [sys.executable, file, *options, "--child", name]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+    return found
 
 
 def ratio(a: list[float], b: list[float]) -> tuple[float, float, float]:

@@ -11,13 +11,11 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from typing import Any
 
 import numpy as np
-from common import ratio, record, say
+from common import each_alone, ratio, record, say
 
 WIDTH, CANDIDATES = 256, 20
 NAMES = {"ours": "gecko_hf's Miner", "library": "mine_hard_negatives, use_faiss", "by-hand": "FAISS by hand"}
@@ -34,12 +32,8 @@ def main() -> None:
     if options.child:
         say(json.dumps(measure(options.child, options.queries, options.passages)))
         return
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
-    for _ in range(options.rounds):
-        for name in NAMES:
-            command = [sys.executable, __file__, f"--queries={options.queries}", f"--passages={options.passages}"]
-            done = subprocess.run([*command, "--child", name], check=True, capture_output=True, text=True)
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    sizes = [f"--queries={options.queries}", f"--passages={options.passages}"]
+    found = each_alone(__file__, NAMES, sizes, options.rounds)
     say(f"{options.queries:,} queries, {options.passages:,} passages of width {WIDTH}, {CANDIDATES} candidates")
     say("| | seconds | peak memory | seconds, ours to it | least | most |\n|---|---:|---:|---:|---:|---:|")
     ours = [row["seconds"] for row in found["ours"]]

