@@ -154,6 +154,10 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = ST
         what = "every stage" if len(steps) == len(STAGES) else " and ".join(wanted)
         console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True)
         return paths.root
+    if any(step.stage.name == "fret" and not step.record for step in steps):
+        from gecko_hf.llm.open import probe_endpoints
+
+        probe_endpoints(recipe.llm, recipe.judge, lambda line: console.print(line, highlight=False, soft_wrap=True))
     try:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():

@@ -14,7 +14,7 @@ from gecko_hf.llm.answers import Answers, StoredModel
 from gecko_hf.llm.base import JUDGING, WRITING, Annotator, Capability, LanguageModel, Sampling
 from gecko_hf.llm.budget import Budget, BudgetRecipe
 from gecko_hf.llm.fewshot import load_prompts
-from gecko_hf.llm.recipe import LLMRecipe
+from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
 from gecko_hf.llm.two_models import WriterAndJudge
 
 if TYPE_CHECKING:
@@ -78,6 +78,29 @@ def _open_one(
     sampling = Sampling(temperature=recipe.temperature, top_p=recipe.top_p, max_tokens=recipe.max_tokens)
     model = open_local(recipe) if recipe.backend == "local" else open_endpoints(recipe, needs)
     return PromptedAnnotator(StoredModel(model, Answers(answers), budget), prompts, sampling, seed=seed)
+
+
+def probe_endpoints(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[str], None]) -> None:
+    """Probe the endpoints of a recipe before any work: an hour of training should not end at a server that is not there.
+
+    Args:
+        recipe: The `llm` block.
+        judge: The `judge` block.
+        say: Called with a line for each block that has endpoints.
+
+    Raises:
+        LLMError: As `open_annotator`.
+    """
+    blocks = (
+        [("llm", recipe, WRITING | JUDGING)] if judge is None else [("llm", recipe, WRITING), ("judge", judge, JUDGING)]
+    )
+    for name, block, needs in blocks:
+        if block.backend in ENDPOINTS:
+            say(f"{name}: probing {', '.join(block.urls)}")
+            try:
+                open_endpoints(block, needs)
+            except LLMError as error:
+                raise LLMError(f"The judge: {error}" if name == "judge" else str(error)) from error
 
 
 def open_local(recipe: LLMRecipe) -> LanguageModel:

@@ -1,18 +1,24 @@
 """`llm` writes and `judge` judges: a server that gives no log-probabilities of prompts is of use."""
 
+import io
 import re
+from pathlib import Path
 
 import pytest
 from causal import save_causal_model, write_prompts
+from rich.console import Console
 from servers import TestServer
 
+from gecko_hf import pipeline
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import JUDGING, RELEVANCE_LABELS, WRITING, PassagePrompt
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.open import open_annotator
 from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.llm.two_models import WriterAndJudge
+from gecko_hf.recipe import load_recipe
 
+DOMAIN = Path(__file__).parents[2] / "recipes" / "domain"
 PASSAGES = [PassagePrompt(str(i), "", f"Passage {i} is about bread.", task="search result") for i in range(3)]
 ASKED = [PassagePrompt(p.key, p.title, p.text, query="bread") for p in PASSAGES]
 
@@ -85,3 +91,17 @@ def test_unigram_may_write_for_a_language_model_and_judge_for_one(tmp_path, mute
     assert isinstance(counted, WriterAndJudge)
     with pytest.raises(LLMError, match="unigram has no prompt that QL and RC could share"):
         counted.judge_in_one_pass(ASKED, RELEVANCE_LABELS)
+
+
+def test_a_run_probes_its_endpoints_before_it_reads_or_trains_anything(
+    tmp_path, mute, judging, library_folder, tiny_model_path
+):
+    screen = io.StringIO()
+    overrides = [
+        f"corpus.path={library_folder}", f"output={tmp_path / 'r'}", f"encoder.base={tiny_model_path}", "encoder.dims=[8]",
+        "llm.backend=local", f"llm.model={judging.model}", "judge.backend=openai", "judge.model=m", f"judge.url={mute.url}",
+    ]  # fmt: skip
+    with pytest.raises(LLMError, match=r"^The judge: .*no log-probabilities of prompts"):
+        pipeline.run(load_recipe(DOMAIN, overrides), Console(file=screen, width=200))
+    assert screen.getvalue() == f"judge: probing {mute.url}\n"
+    assert not (tmp_path / "r" / "corpus").exists()
