@@ -183,7 +183,8 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     if not fret.tasks or sum(fret.tasks.values()) <= 0 or min(fret.tasks.values()) < 0:
         raise RecipeError(f"{where}: fret.tasks needs weights that are not negative and do not all vanish.")
-    if fret.one_pass and recipe.llms[1].backend == "unigram":
+    _, judge = recipe.llms
+    if fret.one_pass and judge.backend == "unigram":
         raise RecipeError(f"{where}: fret.one_pass is for language models; unigram has no prompts. Leave it out.")
     if fret.negative == "rank" and fret.negative_rank > fret.candidates:
         raise RecipeError(

@@ -42,6 +42,7 @@ def summarise(
         labels: FRet's `labels` config.
         yardstick: Its name and description.
     """
+    writer, judge = recipe.llms
     records = {name: record for name in STAGE_NAMES if (record := read_record(paths, name))}
     environment = yaml.safe_load((paths.root / RECIPE_FILE).read_text(encoding="utf-8"))["environment"]
     queries = read_queries(paths.yardstick)
@@ -75,15 +76,15 @@ def summarise(
             "tasks": dict(Counter(row["task"] for row in labels).most_common(SHOWN_TASKS)),
             "set_aside": set_aside_counts(paths.fret),
             "test_sets": recipe.fret.quality.test_sets,
-            "llm": recipe.llm.name,
-            "judge": recipe.llms[1].name,
+            "llm": writer.name,
+            "judge": judge.name,
             "candidates": recipe.fret.candidates,
             "spent": totals(recipe, paths),
         },
         "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},
         "base": {"id": recipe.encoder.base, "name": base_name(recipe.encoder.base)},
         "dims": sorted(recipe.encoder.dims, reverse=True),
-        "notes": ([UNIGRAM_NOTE] if all(llm.backend == "unigram" for llm in recipe.llms) else [])
+        "notes": ([UNIGRAM_NOTE] if writer.backend == judge.backend == "unigram" else [])
         + ([] if human else [SYNTHETIC_NOTE]),
         "seed": recipe.seed,
         "versions": environment["versions"],

@@ -1,10 +1,10 @@
-"""From a recipe's `llm` block to the annotator that it names."""
+"""From a recipe's `llm` and `judge` blocks to the annotator that they name."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,23 +43,36 @@ def open_annotator(
     Raises:
         LLMError: If the model cannot be opened or does not do what FRet needs.
     """
-    made = partial(_open_one, Budget(budget), seed, collection, answers)
+    opened, limits = [], Budget(budget)
+    for name, block, needs in _blocks(recipe, judge):
+        with _named(name):
+            opened.append(_open_one(block, needs, limits, seed, collection, answers))
+    return opened[0] if len(opened) == 1 else WriterAndJudge(*opened)
+
+
+def _blocks(recipe: LLMRecipe, judge: LLMRecipe | None) -> list[tuple[str, LLMRecipe, frozenset[Capability]]]:
+    """Each block of a recipe that names a model, and what is needed of it."""
     if judge is None:
-        return made(recipe, WRITING | JUDGING)
-    writer = made(recipe, WRITING)
+        return [("llm", recipe, WRITING | JUDGING)]
+    return [("llm", recipe, WRITING), ("judge", judge, JUDGING)]
+
+
+@contextmanager
+def _named(block: str) -> Iterator[None]:
+    """Say of an error that it is the judge's: messages name the options of `llm`, which `judge` has too."""
     try:
-        return WriterAndJudge(writer, made(judge, JUDGING))
+        yield
     except LLMError as error:
-        raise LLMError(f"The judge: {error}") from error
+        raise LLMError(f"The judge: {error}" if block == "judge" else str(error)) from error
 
 
 def _open_one(
+    recipe: LLMRecipe,
+    needs: frozenset[Capability],
     budget: Budget,
     seed: int,
     collection: Callable[[], Iterable[tuple[str, str]]],
     answers: Path,
-    recipe: LLMRecipe,
-    needs: frozenset[Capability],
 ) -> Annotator:
     """The model of one block, known to do what is needed."""
     if recipe.backend == "unigram":
@@ -83,6 +96,8 @@ def _open_one(
 def probe_endpoints(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[str], None]) -> None:
     """Probe the endpoints of a recipe before any work: an hour of training should not end at a server that is not there.
 
+    `open_annotator` probes again when FRet begins, since that hour has passed for the server too.
+
     Args:
         recipe: The `llm` block.
         judge: The `judge` block.
@@ -91,16 +106,11 @@ def probe_endpoints(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[s
     Raises:
         LLMError: As `open_annotator`.
     """
-    blocks = (
-        [("llm", recipe, WRITING | JUDGING)] if judge is None else [("llm", recipe, WRITING), ("judge", judge, JUDGING)]
-    )
-    for name, block, needs in blocks:
+    for name, block, needs in _blocks(recipe, judge):
         if block.backend in ENDPOINTS:
             say(f"{name}: probing {', '.join(block.urls)}")
-            try:
+            with _named(name):
                 open_endpoints(block, needs)
-            except LLMError as error:
-                raise LLMError(f"The judge: {error}" if name == "judge" else str(error)) from error
 
 
 def open_local(recipe: LLMRecipe) -> LanguageModel:

@@ -1,7 +1,7 @@
 """What an HTTP exchange with an endpoint ended in: an answer, a failure that may pass, or an error that will not.
 
-Connections are aiohttp's, whose request costs about a third of the processor time of one of httpx2. The Hub's inference
-client, which is written for httpx2, sends its requests over the same connections (`OverConnections`).
+Connections are aiohttp's, whose requests cost a fifth of the processor time of httpx2's (benchmarks/llm_throughput.py). The
+Hub's inference client, which is written for httpx2, sends its requests over the same connections (`OverConnections`).
 """
 
 from __future__ import annotations
