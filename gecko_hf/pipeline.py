@@ -61,7 +61,8 @@ STAGES = (
         corpus_stage,
         (),
         lambda r: (
-            (r.seed, asdict(r.corpus), r.evaluation.yardstick, r.evaluation.held_out, r.evaluation.dev_share),
+            (r.seed, asdict(r.corpus)),
+            tuple(getattr(r.evaluation, key) for key in ("yardstick", "held_out", "held_out_most", "dev_share")),
             {name: (asdict(task), state(str(task.source))) for name, task in r.evaluation.tasks.items()},
         ),
     ),

@@ -38,14 +38,14 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
     step = next(s for s in plan(before, paths, input_state(before.corpus)) if s.stage.name == "fret")
     if step.record is None:
         raise OutputError(f"{folder} has no finished FRet of its recipe and input. Run `gecko-hf run` first.")
-    from gecko_hf.corpus.passages import read_corpus
+    from gecko_hf.corpus.store import read_corpus
     from gecko_hf.fret.build import parts_of, write_labels
     from gecko_hf.fret.relabel import relabel
 
     start = time.monotonic()
     total: dict[str, int] = {}
     parts = len(parts_of(paths.fret, "labels"))
-    made = relabel(paths.fret, read_corpus(paths.corpus), after.fret, after.seed)
+    made = relabel(paths.fret, read_corpus(paths.corpus).find, after.fret, after.seed)
     first = next(made)  # whatever is wrong with the folder shows before anything is changed
     # The record goes first: killed after this, the run folder asks for its FRet again instead of trusting half of it.
     (paths.logs / "fret.json").unlink()

@@ -51,6 +51,7 @@ class Paths:
     root: Path
 
     corpus = property(lambda self: self.root / "corpus")
+    corpus_draft = property(lambda self: self.root / ".corpus.partial")
     yardstick = property(lambda self: self.root / "yardstick" / "queries.parquet")
     tasks = property(lambda self: self.root / "tasks")
     fret = property(lambda self: self.root / "fret")

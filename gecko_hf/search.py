@@ -8,7 +8,8 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from gecko_hf.corpus.passages import Passage, plain_text, read_corpus
+from gecko_hf.corpus.passages import Passage
+from gecko_hf.corpus.store import read_corpus
 from gecko_hf.errors import GeckoError
 from gecko_hf.model.encoder import base_name, load_encoder
 from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
@@ -41,7 +42,6 @@ def search_table(folder: Path, query: str, top: int, dim: int | None) -> Table:
     if width > max(recipe.encoder.dims):
         raise GeckoError(f"--dim is {width}; this model has {max(recipe.encoder.dims)} dimensions.")
     passages = read_corpus(paths.corpus)
-    texts = [plain_text(p) for p in passages]
     length = recipe.encoder.max_seq_length
     table = Table(title=f"{query!r} at {width} dimensions, {len(passages):,} passages", title_justify="left")
     table.add_column("", justify="right")
@@ -52,7 +52,7 @@ def search_table(folder: Path, query: str, top: int, dim: int | None) -> Table:
         ("Gecko", str(paths.model), prompts),
     ):
         store = VectorStore(load_encoder(base, length), paths.vectors)
-        vectors = cut(store.encode(texts, ours.get("document", "")), width)
+        vectors = cut(store.encode(passages.texts, ours.get("document", "")), width)
         asked = cut(store.compute([query], ours.get("query", "")), width)
         found, scores = top_neighbours(asked, vectors, top)
         columns.append([_cell(passages[i], float(s)) for i, s in zip(found[0], np.asarray(scores[0]), strict=True)])

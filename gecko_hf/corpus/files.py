@@ -26,49 +26,50 @@ from huggingface_hub import HfApi, errors
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from pyarrow import parquet
 
-from gecko_hf.corpus.passages import Corpus, Passage, SetAside, check_ids
+from gecko_hf.corpus.passages import Passage, SetAside
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.corpus.split import Item, split_document, split_row
 from gecko_hf.errors import CorpusError
 
 HUB_SECONDS = 10.0  # to wait for the Hub's first answer
+SHOWN = 5  # of what was set aside, in an error
 _BATCH = 1024  # rows of a table in memory at a time, and between two reports
 _HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of the Hub's HTTP client, whichever it is
 
 Report = Callable[[int, int | None], None]
 
 
-def read_files(recipe: CorpusRecipe, progress: Report | None = None) -> Corpus:
+def read_files(recipe: CorpusRecipe, progress: Report | None = None) -> Iterator[Item]:
     """Read the passages of a file, a folder, or a data set on the Hub, in the order of the paths.
 
     Args:
         recipe: What to read and how.
         progress: Called with (files done, files in all); for a data set on the Hub with rows.
 
-    Returns:
-        The passages, and what was set aside. Hidden files and folders are in neither.
+    Yields:
+        Passages and what was set aside, as they are read. Hidden files and folders are neither.
 
     Raises:
-        CorpusError: If there is no such input, it may not be read, a table lacks the text column, nothing in it can be
-            used, or two passages have one id.
+        CorpusError: If there is no such input, it may not be read, a table lacks the text column, or nothing in it can be
+            used.
     """
     report = progress or (lambda done, total: None)
     root = local_path(recipe)
-    corpus = Corpus([])
+    passages = 0
+    first_aside: list[SetAside] = []
     for item in hub_items(recipe, report) if root is None else _local_items(root, recipe, report):
+        yield item
         if isinstance(item, Passage):
-            corpus.passages.append(item)
-            if root is not None and len(corpus.passages) == recipe.rows:
+            passages += 1
+            if root is not None and passages == recipe.rows:
                 break
-        else:
-            corpus.set_aside.append(item)
-    if not corpus.passages:
-        why = "".join(f"\n  {aside.where}: {aside.reason}" for aside in corpus.set_aside[:5])
+        elif len(first_aside) < SHOWN:
+            first_aside.append(item)
+    if not passages:
+        why = "".join(f"\n  {aside.where}: {aside.reason}" for aside in first_aside)
         raise CorpusError(
             f"{recipe.path} holds no text that can be used. Give a corpus with text. Set aside were:{why}"
         )
-    check_ids(corpus.passages)
-    return corpus
 
 
 def local_path(recipe: CorpusRecipe) -> Path | None:

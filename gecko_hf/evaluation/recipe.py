@@ -15,6 +15,7 @@ class EvaluationRecipe:
 
     yardstick: Literal["see_also", "held_out"] = "held_out"
     held_out: float = number(0.05, low=0.01, high=0.5)
+    held_out_most: int = number(2000, low=10)  # passages of that share, at most: the LLM writes a query for each
     dev_share: float = number(0.2, low=0.0, high=0.5)
     bm25: bool = True
     prefinetuned: bool = True  # measure the pre-finetuned encoder too

@@ -8,6 +8,7 @@ written by the same LLM as the training queries and therefore flatter the model.
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -66,8 +67,25 @@ def see_also_queries(
 
 def split_of(text: str, dev_share: float) -> Split:
     """The split of a query, by a hash of its normalised text."""
-    position = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
-    return "dev" if position < dev_share else "test"
+    return "dev" if _position(text) < dev_share else "test"
+
+
+def held_out_ids(ids: Iterable[str], share: float, most: int, seed: int) -> list[str]:
+    """The passages, sorted, whose queries are kept for the yardstick: a share by a hash of their ids, or the first `most` of it.
+
+    Args:
+        ids: Of the corpus.
+        share: Of the corpus.
+        most: Passages, at most; only so many are in memory.
+        seed: Of the run.
+    """
+    placed = ((_position(f"{seed}:{name}"), name) for name in ids)
+    return sorted(name for _, name in heapq.nsmallest(most, (pair for pair in placed if pair[0] < share)))
+
+
+def _position(text: str) -> float:
+    """A place in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
 class _Resolver:

@@ -1,19 +1,19 @@
 """Quality gates: what a written query must pass before candidates are judged for it. What fails is set aside with the reason.
 
-Gates look at one query and its seed (`check`), or at all queries in their order (`drop_duplicates`). The order of seeds
+Gates look at one query and its seed (`check`), or at all queries in their order (`duplicates`). The order of seeds
 decides which of two duplicates stays, so the same queries pass however the work was split.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 
+from gecko_hf.corpus.near import near_identical, words_and_pairs
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.generate import GeneratedQuery, Rejected
-from gecko_hf.fret.near import NearIndex
 from gecko_hf.fret.recipe import QualityRecipe
 from gecko_hf.text import STOP_WORDS, words
 
@@ -46,23 +46,21 @@ def check(query: GeneratedQuery, seed: Passage, recipe: QualityRecipe, tests: Te
     return None
 
 
-def drop_duplicates(
-    queries: Iterable[GeneratedQuery], threshold: float | None
-) -> tuple[list[GeneratedQuery], list[Rejected]]:
-    """Keep the first of each group of queries that are (nearly) the same; None keeps all."""
-    if threshold is None:
-        return list(queries), []
-    index = NearIndex(threshold)
-    kept: list[GeneratedQuery] = []
-    dropped: list[Rejected] = []
-    for query in queries:
-        twin = index.find(query.query)
-        if twin is None:
-            index.add(query.seed_id, query.query)
-            kept.append(query)
-        else:
-            dropped.append(Rejected(query.seed_id, f"duplicate: of the query for {twin}", query.query))
-    return kept, dropped
+def duplicates(read: Callable[[], Iterable[GeneratedQuery]], threshold: float) -> list[Rejected]:
+    """Of queries that are (nearly) the same, all but the first.
+
+    Args:
+        read: Opens the queries, in the same order each time.
+        threshold: Least Jaccard similarity of their words and pairs of words; 1 compares the words alone, in order.
+    """
+    twins = near_identical(lambda: (q.query for q in read()), threshold, words_and_pairs)
+    stays = set(twins.values())
+    seeds = {row: q.seed_id for row, q in enumerate(read()) if row in stays} if twins else {}
+    return [
+        Rejected(query.seed_id, f"duplicate: of the query for {seeds[twins[row]]}", query.query)
+        for row, query in enumerate(read() if twins else ())
+        if row in twins
+    ]
 
 
 def count(tokens: Iterable[str]) -> int:

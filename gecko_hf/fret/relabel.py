@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -17,12 +17,12 @@ from gecko_hf.fret.label import LABEL_GATES, judged_of, label
 from gecko_hf.fret.recipe import FRetRecipe
 
 
-def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: int) -> Iterator[FRet]:
+def relabel(folder: Path, passage_of: Callable[[str], Passage], recipe: FRetRecipe, seed: int) -> Iterator[FRet]:
     """Choose again for every query of a FRet folder, part by part.
 
     Args:
         folder: A FRet folder of a finished build.
-        corpus: Its passages.
+        passage_of: Finds a passage of its corpus by the id.
         recipe: How to choose now.
         seed: Of the run; it seeds random negatives.
 
@@ -40,12 +40,7 @@ def relabel(folder: Path, corpus: Sequence[Passage], recipe: FRetRecipe, seed: i
         raise OutputError(
             f"{files[0]} lacks the columns {', '.join(missing)}: an older version made it. Run the fret stage again (--redo)."
         )
-    row_of = {passage.id: row for row, passage in enumerate(corpus)}
     tests = load_test_sets(recipe.quality)
-
-    def passage_of(passage: str) -> Passage:
-        return corpus[row_of[passage]]
-
     rejected = _rejected(folder)
     for file in files:
         labels = [row | label(judged_of(row), recipe, seed, passage_of, tests) for row in read_part(file)]

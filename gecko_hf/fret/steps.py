@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsInt
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -28,7 +28,7 @@ from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.generate import GeneratedQuery, Rejected, draw_tasks, generate_queries
 from gecko_hf.fret.label import Judged, label
 from gecko_hf.fret.mine import Miner
-from gecko_hf.fret.quality import check, drop_duplicates
+from gecko_hf.fret.quality import check, duplicates
 from gecko_hf.fret.rank import judge
 from gecko_hf.fret.recipe import FRetRecipe
 from gecko_hf.fret.work import WorkFolder
@@ -67,14 +67,11 @@ class Workshop(Protocol):
     def encode(self, texts: Sequence[str]) -> Vectors:
         """The retriever's vectors of texts, of unit length."""
 
-    def row_of(self, passage: str) -> int:
-        """The row of a passage id in the corpus."""
 
-
-def choose_seeds(corpus: Sequence[Passage], exclude: set[str], count: int, order: Iterable[int]) -> list[int]:
+def choose_seeds(corpus: Sequence[Passage], exclude: set[str], count: int, order: Iterable[SupportsInt]) -> list[int]:
     """The first `count` rows, in the given order, whose passage says something in prose and is not excluded."""
     chosen = []
-    for row in order:
+    for row in map(int, order):
         passage = corpus[row]
         if passage.id not in exclude and lead(passage.text):
             chosen.append(row)
@@ -138,12 +135,12 @@ class WriteQueries(Step):
     def make(self, rank: int, world_size: int) -> None:
         """Write the queries of a part."""
         shop = self.open_workshop()
-        seeds = self.work.read_table(SEEDS).slice(rank * shop.recipe.part, shop.recipe.part)
-        passages = [shop.corpus[row] for row in seeds["row"].to_pylist()]
-        written, rejected = generate_queries(shop.llm, passages, seeds["task"].to_pylist())
+        seeds = seeds_of(self.work, rank, shop.recipe.part)
+        passages = {p.id: p for p in (shop.corpus[row] for row in seeds["row"].to_pylist())}
+        written, rejected = generate_queries(shop.llm, list(passages.values()), seeds["task"].to_pylist())
         kept = []
         for query in written:
-            failed = check(query, shop.corpus[shop.row_of(query.seed_id)], shop.recipe.quality, shop.tests)
+            failed = check(query, passages[query.seed_id], shop.recipe.quality, shop.tests)
             if failed:
                 rejected.append(failed)
             else:
@@ -166,8 +163,11 @@ class DropDuplicates(Step):
     def make(self, rank: int, world_size: int) -> None:
         """List the duplicates."""
         threshold = self.open_workshop().recipe.quality.near_duplicate
-        written = (query for part in range(self.parts) for query in queries_of(self.work, part))
-        _, dropped = drop_duplicates(written, threshold) if threshold is not None else ([], [])
+
+        def written() -> Iterator[GeneratedQuery]:
+            return (query for part in range(self.parts) for query in queries_of(self.work, part))
+
+        dropped = duplicates(written, threshold) if threshold is not None else []
         self.stat_update("duplicates", value=len(dropped))
         self.work.write_lines(DROPPED, [asdict(item) for item in dropped])
 
@@ -184,16 +184,23 @@ class JudgeCandidates(Step):
         dropped = {row["seed_id"] for row in self.work.read_lines(DROPPED)}
         queries = [q for q in queries_of(self.work, rank) if q.seed_id not in dropped]
         first = rank * shop.recipe.part
-        labels = [{"query_id": first + i, **row} for i, row in enumerate(self._labels(shop, queries))]
-        rows = training_rows(labels, lambda passage: shop.corpus[shop.row_of(passage)])
+        seeds = seeds_of(self.work, rank, shop.recipe.part)["row"].to_pylist()
+        row_of = {shop.corpus[row].id: row for row in seeds}
+        labels: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
+        for chosen, candidates in self._labels(shop, queries, [row_of[q.seed_id] for q in queries]):
+            labels.append({"query_id": first + len(labels), **chosen})
+            rows += training_rows(labels[-1:], candidates.__getitem__)
         self.stat_update("rows", value=len(rows))
         self.work.write(f"default/{rank:05d}.parquet", parquet(rows_table(rows)))
         self.work.write(self.makes.format(rank), parquet(labels_table(labels)))
 
-    def _labels(self, shop: Workshop, queries: Sequence[GeneratedQuery]) -> Iterator[dict[str, Any]]:
+    def _labels(
+        self, shop: Workshop, queries: Sequence[GeneratedQuery], seed_rows: Sequence[int]
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Passage]]]:
+        """For each query its label, and its candidates by their ids."""
         if not queries:
             return
-        seed_rows = [shop.row_of(q.seed_id) for q in queries]
         vectors = shop.encode([f"{q.task} {q.query}" for q in queries])
         mined = shop.miner.candidates(vectors, seed_rows, shop.recipe.candidates)
         settings = json.dumps(shop.llm.settings, sort_keys=True)
@@ -214,9 +221,14 @@ class JudgeCandidates(Step):
                     grades=[list(s.grades) for s in scores],
                 )
                 by_id = {p.id: p for p in passages}
-                yield label(record, shop.recipe, shop.seed, by_id.__getitem__, shop.tests) | provenance
+                yield label(record, shop.recipe, shop.seed, by_id.__getitem__, shop.tests) | provenance, by_id
             if self.report:
                 self.report(start + len(found), len(queries))
+
+
+def seeds_of(work: WorkFolder, part: int, size: int) -> pa.Table:
+    """The seeds of a part."""
+    return work.read_table(SEEDS).slice(part * size, size)
 
 
 def queries_of(work: WorkFolder, part: int) -> list[GeneratedQuery]:

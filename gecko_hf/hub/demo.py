@@ -50,7 +50,7 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
 
 def local_demo(run: FinishedRun, say: Say) -> Demo:
     """The demo of a run folder; passages that the run has embedded are not embedded again."""
-    from gecko_hf.corpus.passages import plain_text, read_corpus
+    from gecko_hf.corpus.store import read_corpus
     from gecko_hf.fret.build import read_rows
     from gecko_hf.model.encoder import load_encoder
     from gecko_hf.model.vectors import VectorStore
@@ -58,12 +58,13 @@ def local_demo(run: FinishedRun, say: Say) -> Demo:
 
     config = space_config(run, None, None)
     passages = read_corpus(run.paths.corpus)
-    texts = [plain_text(p) for p in passages]
 
     def side(name: str, base: str, prefix: str) -> Side:
-        say(f"Embedding {len(texts):,} passages with {name} ...")
+        say(f"Embedding {len(passages):,} passages with {name} ...")
         store = VectorStore(load_encoder(base, config["max_seq_length"]), run.paths.vectors)
-        return Side(name, store.encode(texts, prefix), lambda text: store.compute([text])[0], prompted=bool(prefix))
+        return Side(
+            name, store.encode(passages.texts, prefix), lambda text: store.compute([text])[0], prompted=bool(prefix)
+        )
 
     sides = (
         side(f"{config['base_name']} (untouched)", config["base"], ""),

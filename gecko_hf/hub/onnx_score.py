@@ -41,10 +41,16 @@ class OnnxStore(VectorStore):
         self.encoder = encoder
         self._fingerprint = hash_of([torch.revision, sha256(encoder.file)])
 
-    def compute(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
+    def compute(
+        self, texts: Sequence[str], prompt: str = "", report: Report | None = None, out: Vectors | None = None
+    ) -> Vectors:
         """Unit-length vectors of `prompt + text`, shape (n, width)."""
         width = self.model.get_embedding_dimension() or 0
-        return embed_longest_first(texts, width, lambda part: cut(self.encoder.encode(part, prompt), width), report)
+
+        def embed(part: list[str]) -> Vectors:
+            return cut(self.encoder.encode(part, prompt), width)
+
+        return embed_longest_first(texts, width, embed, report, out=out)
 
 
 def score_onnx(
@@ -59,7 +65,7 @@ def score_onnx(
         files: What the export said of them.
         report: Progress of the embedding.
     """
-    from gecko_hf.corpus.passages import read_corpus
+    from gecko_hf.corpus.store import read_corpus
 
     torch = VectorStore(load_encoder(str(paths.model), recipe.encoder.max_seq_length), paths.vectors)
     queries = [q for q in read_queries(paths.yardstick) if q.split == "test"]

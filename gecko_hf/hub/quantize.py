@@ -92,7 +92,7 @@ def measure_quantized(
         yardstick: Its name and description.
         report: Progress of the embedding, where vectors are missing.
     """
-    from gecko_hf.corpus.passages import read_corpus
+    from gecko_hf.corpus.store import read_corpus
 
     store = VectorStore(load_encoder(str(paths.model), recipe.encoder.max_seq_length), paths.vectors)
     queries = [q for q in read_queries(paths.yardstick) if q.split == "test"]

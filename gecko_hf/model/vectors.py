@@ -23,6 +23,7 @@ Vectors = npt.NDArray[np.float32]
 Report = Callable[[int, int | None], None]  # (done, total)
 CHUNK = 512  # texts between two progress reports
 BATCH = 64
+SORTED = 2**18  # texts that are sorted by length at a time
 
 
 def cut(vectors: Vectors, dim: int) -> Vectors:
@@ -47,8 +48,9 @@ def embed_longest_first(
     embed: Callable[[list[str]], Vectors],
     report: Report | None = None,
     chunk: int = CHUNK,
+    out: Vectors | None = None,
 ) -> Vectors:
-    """Vectors in the order of the texts, shape (n, width), embedded longest first over the whole request.
+    """Vectors in the order of the texts, shape (n, width), embedded longest first over every `SORTED` of them.
 
     So a batch holds texts of one length and little padding.
 
@@ -58,14 +60,18 @@ def embed_longest_first(
         embed: Embeds a part of the texts.
         report: Told the progress after each part.
         chunk: Texts a part.
+        out: Where the vectors go, a memory-mapped file perhaps; an array in memory if there is none.
     """
-    vectors = np.empty((len(texts), width), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-    for start in range(0, len(order), chunk):
-        rows = order[start : start + chunk]
-        vectors[rows] = embed([texts[i] for i in rows])
-        if report:
-            report(start + len(rows), len(texts))
+    vectors = np.empty((len(texts), width), dtype=np.float32) if out is None else out
+    for first in range(0, len(texts), SORTED):
+        block = range(first, min(first + SORTED, len(texts)))
+        lengths = np.fromiter((len(texts[i]) for i in block), dtype=np.int64)
+        order = first + np.argsort(-lengths, kind="stable")
+        for start in range(0, len(order), chunk):
+            rows = order[start : start + chunk]
+            vectors[rows] = embed([texts[int(i)] for i in rows])
+            if report:
+                report(first + start + len(rows), len(texts))
     return vectors
 
 
@@ -94,12 +100,14 @@ class VectorStore:
             if report:
                 report(len(texts), len(texts))
             return np.asarray(np.load(file, mmap_mode="r"), dtype=np.float32)  # paged in as it is read
-        vectors = self.compute(texts, prompt, report)
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial.npy")
-        np.save(partial, vectors)
+        shape = (len(texts), self.model.get_embedding_dimension() or 0)
+        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+        self.compute(texts, prompt, report, vectors)
+        vectors.flush()
         partial.replace(file)  # a killed run leaves no half file under the final name
-        return vectors
+        return np.asarray(vectors)
 
     def file_of(self, texts: Sequence[str], prompt: str = "") -> Path:
         """Where the vectors of these texts are kept, once they are."""
@@ -111,8 +119,10 @@ class VectorStore:
             digest.update(b"\0" + text.encode())
         return digest.hexdigest()[:32]
 
-    def compute(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
-        """The same as `encode`, without keeping the vectors."""
+    def compute(
+        self, texts: Sequence[str], prompt: str = "", report: Report | None = None, out: Vectors | None = None
+    ) -> Vectors:
+        """The same as `encode`, into `out` or an array in memory, and kept nowhere."""
 
         def embed(part: list[str]) -> Vectors:
             return np.asarray(
@@ -126,4 +136,4 @@ class VectorStore:
                 )
             )
 
-        return embed_longest_first(texts, self.model.get_embedding_dimension() or 0, embed, report)
+        return embed_longest_first(texts, self.model.get_embedding_dimension() or 0, embed, report, out=out)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 
 from gecko_hf.corpus.fingerprint import input_state
-from gecko_hf.corpus.passages import Corpus, check_ids, merge_near_identical, write_corpus
+from gecko_hf.corpus.gather import Draft
 from gecko_hf.errors import CorpusError
-from gecko_hf.evaluation.yardstick import YardstickQuery, see_also_queries, split_of, write_queries
+from gecko_hf.evaluation.yardstick import held_out_ids, see_also_queries, write_queries
 from gecko_hf.run_folder import write_json
 from gecko_hf.stages.run import Counts, Run
 
@@ -17,41 +16,38 @@ from gecko_hf.stages.run import Counts, Run
 def corpus_stage(run: Run) -> Counts:
     """Read the text, merge near-identical passages, set the yardstick apart."""
     recipe = run.recipe
-    queries: list[YardstickQuery] = []
+    draft = Draft(run.paths.corpus_draft)
     with run.view.task("reading the corpus") as report:
         if recipe.corpus.source == "docstrings":
             from gecko_hf.corpus.docstrings import read_docstrings
 
             documentation = read_docstrings(recipe.corpus.packages)
-            corpus = Corpus(documentation.passages)
+            draft.write(documentation.passages)
         else:
             from gecko_hf.corpus.files import read_files
 
-            corpus = read_files(recipe.corpus, report)
-    check_ids(corpus.passages)
-    with run.view.task("merging near-identical passages"):
-        passages, merged = merge_near_identical(corpus.passages, recipe.corpus.near_duplicate)
-    if len(passages) < recipe.fret.candidates:
-        raise CorpusError(
-            f"The corpus has {len(passages)} different passages, and every query needs {recipe.fret.candidates} "
-            f"candidates. Give more text, or lower fret.candidates to at most {max(2, len(passages))}."
-        )
-    held_out: set[str] = set()
-    if recipe.evaluation.yardstick == "see_also":
-        queries = see_also_queries(documentation, passages, merged, recipe.evaluation.dev_share)
-        write_queries(queries, run.paths.yardstick)
-    else:
-        held_out = {p.id for p in passages if split_of(f"{recipe.seed}:{p.id}", recipe.evaluation.held_out) == "dev"}
-    tasks = _write_tasks(run)
-    write_corpus(passages, run.paths.corpus)
-    write_json(sorted(held_out), run.paths.corpus / "held_out.json")
-    write_json(merged, run.paths.corpus / "merged.json")
-    write_json(input_state(recipe.corpus), run.paths.corpus / "input.json")
-    lines = "".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in corpus.set_aside)
-    (run.paths.corpus / "set_aside.jsonl").write_text(lines, encoding="utf-8")
+            draft.write(read_files(recipe.corpus, report))
+    with run.view.task("merging near-identical passages") as report:
+        found = draft.finish(recipe.corpus.near_duplicate, run.paths.corpus, report)
     run.__dict__.pop("passages", None)
-    counts = {"passages": len(passages), "merged": len(merged), "set_aside": len(corpus.set_aside)}
-    counts |= {"queries": len(queries)} if queries else {"held_out": len(held_out)}
+    if found.passages < recipe.fret.candidates:
+        raise CorpusError(
+            f"The corpus has {found.passages} different passages, and every query needs {recipe.fret.candidates} "
+            f"candidates. Give more text, or lower fret.candidates to at most {max(2, found.passages)}."
+        )
+    counts = {"passages": found.passages, "merged": len(found.merged), "set_aside": found.set_aside}
+    held_out: list[str] = []
+    if recipe.evaluation.yardstick == "see_also":
+        queries = see_also_queries(documentation, run.passages, found.merged, recipe.evaluation.dev_share)
+        write_queries(queries, run.paths.yardstick)
+        counts["queries"] = len(queries)
+    else:
+        block = recipe.evaluation
+        held_out = held_out_ids((p.id for p in run.passages), block.held_out, block.held_out_most, recipe.seed)
+        counts["held_out"] = len(held_out)
+    write_json(held_out, run.paths.corpus / "held_out.json")
+    write_json(input_state(recipe.corpus), run.paths.corpus / "input.json")
+    tasks = _write_tasks(run)
     return counts | ({"tasks": tasks} if tasks else {})
 
 

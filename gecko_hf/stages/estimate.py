@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gecko_hf.corpus.passages import plain_text
 from gecko_hf.recipe import Recipe
 from gecko_hf.stages.run import Run
 from gecko_hf.training.recipe import StageRecipe
@@ -53,7 +52,7 @@ def _operations_per_second(precision: str) -> float:
     return 2 * rows * inner * columns * count / (time.perf_counter() - start)
 
 
-def encode_seconds(texts: Sequence[str], limit: int, parameters: int, speed: Speed) -> float:
+def encode_seconds(texts: Iterable[str], limit: int, parameters: int, speed: Speed) -> float:
     """Embedding texts: 2 operations a parameter and token, tokens guessed as 1.5 a word."""
     tokens = sum(min(limit, int(1.5 * len(t.split())) + 8) for t in texts)
     return 2 * parameters * tokens / (speed.encode * EFFICIENCY)
@@ -91,7 +90,7 @@ def estimate(run: Run) -> dict[str, float]:
 
     recipe, base = run.recipe, run.base()
     speed = measure_speed(precision_of(recipe.precision))
-    once = encode_seconds([plain_text(p) for p in run.passages], recipe.encoder.max_seq_length, _weights(base), speed)
+    once = encode_seconds(run.passages.texts, recipe.encoder.max_seq_length, _weights(base), speed)
     rows = min(recipe.fret.rows, len(run.passages))
     pairs = rows_trained(recipe.prefinetune, min(recipe.prefinetune.rows, len(run.passages)))
     columns = 1 if recipe.fret.negative == "none" else 2

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gecko_hf.corpus.passages import Passage, sample_rows, write_corpus
+from gecko_hf.corpus.passages import Passage, sample_rows
+from gecko_hf.corpus.store import FILE
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, split_of, write_queries
 from gecko_hf.llm.base import Annotator
@@ -100,7 +101,8 @@ def _assemble(run: Run, shop: RunWorkshop, work: WorkFolder, parts: int) -> Coun
             f"No seed gave a row; {total['set_aside']} were set aside, the first as {first}. Loosen fret.quality or "
             "fret.negative_margin, or look at what the LLM replies."
         )
-    write_corpus(run.passages, folder / "corpus")
+    (folder / "corpus").mkdir()
+    shutil.copy(run.paths.corpus / FILE, folder / "corpus")
     if shop.index_file.exists():
         shutil.copy(facts_file(shop.index_file), folder / "mining.json")
     shutil.rmtree(run.paths.fret, ignore_errors=True)

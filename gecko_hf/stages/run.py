@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gecko_hf.corpus.passages import Passage, read_corpus
+from gecko_hf.corpus.store import StoredPassages, read_corpus
 from gecko_hf.llm.base import Annotator
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
@@ -32,7 +32,7 @@ class Run:
     key: str = ""  # of the stage that is running
 
     @cached_property
-    def passages(self) -> list[Passage]:
+    def passages(self) -> StoredPassages:
         """The corpus."""
         return read_corpus(self.paths.corpus)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import fsspec
 from rich.console import Console
 
-from gecko_hf.corpus.passages import Passage, plain_text
+from gecko_hf.corpus.passages import Passage
 from gecko_hf.llm.base import Annotator
 from gecko_hf.progress import Report, View
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
@@ -42,14 +42,6 @@ class RunWorkshop:
         return self.run.passages
 
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {passage.id: row for row, passage in enumerate(self.corpus)}
-
-    def row_of(self, passage: str) -> int:
-        """The row of a passage id in the corpus."""
-        return self._rows[passage]
-
-    @cached_property
     def llm(self) -> Annotator:
         """Who writes and judges."""
         return self.run.llm()
@@ -59,17 +51,13 @@ class RunWorkshop:
         return self.run.store(self.run.base())
 
     @cached_property
-    def _texts(self) -> list[str]:
-        return [plain_text(p) for p in self.corpus]
-
-    @property
     def index_file(self) -> Path:
         """Where the index of the passages is kept, of a corpus that is too large for exact search."""
-        return self._store.file_of(self._texts).with_suffix(".faiss")
+        return self._store.file_of(self.run.passages.texts).with_suffix(".faiss")
 
     def embed_passages(self, report: Report | None = None) -> Vectors:
         """The retriever's vectors of the corpus; computed once in a run folder, then memory-mapped."""
-        return self._store.encode(self._texts, report=report)
+        return self._store.encode(self.run.passages.texts, report=report)
 
     @cached_property
     def miner(self) -> Miner:

@@ -7,22 +7,31 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import pytest
 
 from gecko_hf.corpus.files import find_files, is_hub_id, read_files
-from gecko_hf.corpus.passages import Corpus, Passage, SetAside, write_corpus
+from gecko_hf.corpus.passages import Passage, SetAside
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.corpus.split import count_words, split_text
+from gecko_hf.corpus.store import write_corpus
 from gecko_hf.errors import CorpusError
 
 SENTENCES = " ".join(f"Sentence number {i} says something of its own." for i in range(30))
 
 
-def read(path: Path, **columns: str | int) -> Corpus:
-    return read_files(CorpusRecipe(path=str(path), **columns))
+@dataclass
+class Corpus:
+    passages: list[Passage]
+    set_aside: list[SetAside]
+
+
+def read(path: Path | str, **options: str | int) -> Corpus:
+    items = list(read_files(CorpusRecipe(path=str(path), **options)))
+    return Corpus([i for i in items if isinstance(i, Passage)], [i for i in items if isinstance(i, SetAside)])
 
 
 def read_text(folder: Path, name: str, text: str, max_words: int = 120) -> list[tuple[str, str]]:
@@ -369,12 +378,12 @@ def test_a_file_name_that_is_not_utf_8_gives_an_id_and_a_title_that_are(tmp_path
 def test_a_path_that_is_not_there_is_refused_without_asking_the_hub(path: str):
     assert not is_hub_id(path)
     with pytest.raises(CorpusError, match="no file or folder"):
-        read_files(CorpusRecipe(path=path))
+        read(path)
 
 
 def test_no_path_is_refused():
     with pytest.raises(CorpusError, match=r"corpus\.path is empty"):
-        read_files(CorpusRecipe())
+        list(read_files(CorpusRecipe()))
 
 
 def test_a_folder_without_a_supported_file_is_refused_with_what_it_holds(tmp_path: Path):
@@ -395,11 +404,6 @@ def test_a_corpus_without_any_text_is_refused_with_the_reasons(tmp_path: Path):
         CorpusError, match=r"no text that can be used(?s:.*)a\.txt: holds no text\n  b\.jsonl:1: has no text"
     ):
         read(tmp_path)
-
-
-def test_rows_with_one_id_are_refused(tmp_path: Path):
-    with pytest.raises(CorpusError, match="'same'"):
-        read(write_rows(tmp_path / "a.jsonl", {"id": "same", "text": "One."}, {"id": "same", "text": "Two."}))
 
 
 @pytest.fixture
@@ -441,7 +445,7 @@ def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tm
     code = (
         "from gecko_hf.corpus.files import read_files\nfrom gecko_hf.corpus.recipe import CorpusRecipe\n"
         "from gecko_hf.errors import CorpusError\n"
-        "try:\n    read_files(CorpusRecipe(path='org/name'))\nexcept CorpusError as error:\n    print(error)\n"
+        "try:\n    list(read_files(CorpusRecipe(path='org/name')))\nexcept CorpusError as error:\n    print(error)\n"
     )
     closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", "HF_HOME": str(tmp_path)}
     closed["HF_HUB_OFFLINE"] = str(int(offline))
@@ -454,7 +458,7 @@ def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tm
 def test_options_of_a_hub_data_set_are_refused_with_a_file(tmp_path: Path):
     (tmp_path / "a.txt").write_text(SENTENCES)
     with pytest.raises(CorpusError, match=r"on this machine; corpus\.config belongs to"):
-        read_files(CorpusRecipe(path=str(tmp_path), config="en", rows=3))
+        read(tmp_path, config="en", rows=3)
 
 
 @pytest.mark.parametrize("name", ["org/name", "my-org/data_set.v2"])
@@ -469,23 +473,23 @@ def test_progress_counts_files(tmp_path: Path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("Text.", encoding="utf-8")
     seen: list[tuple[int, int | None]] = []
-    read_files(CorpusRecipe(path=str(tmp_path)), lambda done, total: seen.append((done, total)))
+    list(read_files(CorpusRecipe(path=str(tmp_path)), lambda done, total: seen.append((done, total))))
     assert seen == [(0, 2), (1, 2), (2, 2)]
     assert list(find_files(tmp_path)[0]) == ["a.txt", "b.txt"]
 
 
 def test_rows_of_a_file_end_where_the_recipe_says(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": str(i), "text": SENTENCES}) + "\n" for i in range(5)))
-    assert len(read_files(CorpusRecipe(path=str(tmp_path / "a.jsonl"), rows=3)).passages) == 3
+    assert len(read(tmp_path / "a.jsonl", rows=3).passages) == 3
 
 
 def test_compressed_rows_are_read_and_a_file_that_was_cut_off_is_named(tmp_path: Path):
     lines = "".join(json.dumps({"id": str(i), "text": f"A line that says {i * i}."}) + "\n" for i in range(4000))
     whole = gzip.compress(lines.encode())
     (tmp_path / "a.jsonl.gz").write_bytes(whole)
-    assert len(read_files(CorpusRecipe(path=str(tmp_path))).passages) == 4000
+    assert len(read(tmp_path).passages) == 4000
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "b.txt").write_text(SENTENCES)
-    (aside,) = read_files(CorpusRecipe(path=str(tmp_path))).set_aside
+    (aside,) = read(tmp_path).set_aside
     assert aside.where == "a.jsonl.gz"
     assert "cannot be read" in aside.reason

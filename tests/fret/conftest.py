@@ -18,14 +18,10 @@ class BagWorkshop:
         self.vocabulary = sorted({w for p in passages for w in words(p.text)})
         self.llm = UnigramAnnotator([(p.title, p.text) for p in passages], seed=3)
         self.miner = Miner(self.encode([p.text for p in passages]))
-        self.rows = {p.id: row for row, p in enumerate(passages)}
 
     def encode(self, texts):
         rows = np.array([[words(t).count(v) for v in self.vocabulary] for t in texts], dtype=np.float32)
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-
-    def row_of(self, passage):
-        return self.rows[passage]
 
 
 def steps_of(shop, work, count):

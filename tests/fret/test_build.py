@@ -6,7 +6,7 @@ import json
 import pytest
 from datasets import load_dataset
 
-from gecko_hf.corpus.passages import write_corpus
+from gecko_hf.corpus.store import write_corpus
 from gecko_hf.errors import OutputError
 from gecko_hf.fret.build import parts_of, read_labels, read_rows, set_aside_counts, write_labels
 from gecko_hf.fret.recipe import FRetRecipe, QualityRecipe
@@ -53,6 +53,10 @@ def test_the_same_inputs_give_the_same_rows(fret):
     assert fret() == fret()
 
 
+def found_in(passages):
+    return {p.id: p for p in passages}.__getitem__
+
+
 def test_seeds_are_prose_and_never_held_out(passages):
     chosen = choose_seeds(passages, {passages[0].id}, 5, range(len(passages)))
     assert chosen == [1, 2, 3, 4, 5]
@@ -97,7 +101,7 @@ def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, p
 )
 def test_relabelling_gives_what_a_build_with_these_options_gives(fret, passages, tmp_path, options):
     write_labels(fret(), tmp_path)
-    (relabelled,) = relabel(tmp_path, passages, FRetRecipe(candidates=8, **options), 0)
+    (relabelled,) = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8, **options), 0)
     assert relabelled == fret(**options)
 
 
@@ -108,7 +112,11 @@ def test_parts_are_read_in_order_and_relabelled_one_by_one(fret, passages, tmp_p
         write_labels(dataclasses.replace(built, rows=built.rows[cut], labels=built.labels[cut]), tmp_path, part, 3)
     assert [f.name for f in parts_of(tmp_path, "default")] == [f"train-{i:05d}-of-00003.parquet" for i in range(3)]
     assert read_rows(tmp_path) == built.rows
-    assert [len(part.labels) for part in relabel(tmp_path, passages, FRetRecipe(candidates=8), 0)] == [11, 11, 10]
+    assert [len(part.labels) for part in relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8), 0)] == [
+        11,
+        11,
+        10,
+    ]
 
 
 def test_what_was_set_aside_is_counted_by_gate(fret, passages, tmp_path):
@@ -126,6 +134,6 @@ def test_relabelling_an_older_folder_says_what_it_lacks(passages, tmp_path):
     (tmp_path / "labels").mkdir()
     datasets.Dataset.from_list([{"query": "x"}]).to_parquet(tmp_path / "labels" / "train.parquet")
     with pytest.raises(OutputError, match=r"lacks the columns candidate_ids, .*grades"):
-        next(relabel(tmp_path, passages, FRetRecipe(), 0))
+        next(relabel(tmp_path, found_in(passages), FRetRecipe(), 0))
     with pytest.raises(OutputError, match="There are no labels in"):
-        next(relabel(tmp_path / "none", passages, FRetRecipe(), 0))
+        next(relabel(tmp_path / "none", found_in(passages), FRetRecipe(), 0))

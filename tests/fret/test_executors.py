@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
-from gecko_hf.corpus.passages import read_corpus, write_corpus
+from gecko_hf.corpus.store import read_corpus, write_corpus
 from gecko_hf.errors import ExecutorError
 from gecko_hf.fret.executors import executor_for, run_steps
 from gecko_hf.fret.recipe import ExecutorRecipe
@@ -189,7 +189,7 @@ class TestKilled:
         import sys
         sys.path.insert(0, sys.argv[1])
         from conftest import BagWorkshop, steps_of
-        from gecko_hf.corpus.passages import read_corpus
+        from gecko_hf.corpus.store import read_corpus
         from gecko_hf.fret.recipe import FRetRecipe
         from gecko_hf.fret.steps import SEEDS, write_seeds
         from gecko_hf.fret.work import WorkFolder

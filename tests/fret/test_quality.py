@@ -5,7 +5,7 @@ import pytest
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.generate import GeneratedQuery
-from gecko_hf.fret.quality import check, drop_duplicates
+from gecko_hf.fret.quality import check, duplicates
 from gecko_hf.fret.recipe import QualityRecipe
 
 SEED = Passage("s", "Loaves", "A loaf keeps its crust when the oven stays closed for the first ten minutes of baking.")
@@ -53,9 +53,8 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize(("threshold", "kept"), [(None, "bacd"), (1.0, "bcd"), (0.8, "bd")])
+@pytest.mark.parametrize(("threshold", "kept"), [(1.0, "bcd"), (0.8, "bd")])
 def test_of_duplicates_the_first_in_the_order_of_seeds_stays(threshold, kept):
-    queries, dropped = drop_duplicates(QUERIES, threshold)
-    assert "".join(q.seed_id for q in queries) == kept
-    assert len(dropped) == 4 - len(kept)
+    dropped = duplicates(lambda: QUERIES, threshold)
+    assert "".join(q.seed_id for q in QUERIES if q.seed_id not in {r.seed_id for r in dropped}) == kept
     assert all(r.reason == "duplicate: of the query for b" for r in dropped)

@@ -7,8 +7,8 @@ from gecko_hf.corpus.files import read_files
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.errors import CorpusError
 try:
-    corpus = read_files(CorpusRecipe(path="org/fret", near_duplicate=1.0, {options}))
-    print(json.dumps([[p.id, p.title] for p in corpus.passages]))
+    items = read_files(CorpusRecipe(path="org/fret", near_duplicate=1.0, {options}))
+    print(json.dumps([[p.id, p.title] for p in items]))
 except CorpusError as error:
     print(json.dumps(str(error)))
 """
@@ -19,7 +19,7 @@ def read(clients, options):
 
 
 def test_the_passages_of_a_published_fret_are_a_corpus_again(clients, pushed, run):
-    from gecko_hf.corpus.passages import read_corpus
+    from gecko_hf.corpus.store import read_corpus
 
     found = read(clients, "config='corpus'")
     assert [tuple(row) for row in found] == [(p.id, p.title) for p in read_corpus(run / "corpus")]
