@@ -116,10 +116,6 @@ class Shop:
         """Any vectors: what is found does not matter to what is measured."""
         return unit(len(asked), 2)
 
-    def row_of(self, passage: str) -> int:
-        """The row of `p17`."""
-        return int(passage[1:])
-
 
 def unit(count: int, seed: int) -> np.ndarray:
     """Random unit vectors: (count, WIDTH)."""
