@@ -16,7 +16,7 @@ from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
-from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, require_space, write_record
+from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, remove_record, require_space, write_record
 from gecko_hf.source import state
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.estimate import estimate, space_needed
@@ -267,6 +267,8 @@ def _do(job: Run, step: Step, *, record: bool = True) -> Step:
     """Run one stage and mark it as done."""
     start = time.monotonic()
     job.key = step.key
+    if record:
+        remove_record(job.paths, step.stage.name)  # of another recipe perhaps, whose result is now overwritten
     job.view.say(f"[bold]{step.stage.name}[/bold]: {step.stage.says}")
     counts = step.stage.run(job)
     seconds = time.monotonic() - start

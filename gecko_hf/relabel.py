@@ -14,7 +14,7 @@ from gecko_hf.errors import OutputError, RecipeError
 from gecko_hf.fret.recipe import LABEL_KEYS
 from gecko_hf.pipeline import counts_text, plan
 from gecko_hf.recipe import RECIPE_FILE, Recipe, load_recipe, load_run_recipe
-from gecko_hf.run_folder import Paths, open_run_folder, write_record
+from gecko_hf.run_folder import Paths, open_run_folder, remove_record, write_record
 from gecko_hf.stages.fret import fret_counts
 
 
@@ -48,7 +48,7 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
     made = relabel(paths.fret, read_corpus(paths.corpus).find, after.fret, after.seed)
     first = next(made)  # whatever is wrong with the folder shows before anything is changed
     # The record goes first: killed after this, the run folder asks for its FRet again instead of trusting half of it.
-    (paths.logs / "fret.json").unlink()
+    remove_record(paths, "fret")
     open_run_folder(after, redo=True)
     for part, fret in enumerate(itertools.chain([first], made)):
         write_labels(fret, paths.fret, part, parts)

@@ -96,6 +96,11 @@ def write_record(paths: Paths, stage: str, key: str, seconds: float, counts: Map
     write_json(record, paths.logs / f"{stage}.json")
 
 
+def remove_record(paths: Paths, stage: str) -> None:
+    """Mark a stage as not done; what it left is not trusted, whatever the recipe."""
+    (paths.logs / f"{stage}.json").unlink(missing_ok=True)
+
+
 def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
     """Make the run folder, or take the one that this recipe has; nothing is written into another recipe's.
 

@@ -168,9 +168,18 @@ def test_killed_in_every_stage_in_turn_a_run_ends_with_the_same_rows_and_scores(
     assert results(folder) == results(finished[0])
 
 
-def kill_in(stage: str, recipe_file: Path, folder: Path) -> None:
+def test_killed_with_another_recipe_a_stage_is_done_for_neither(finished, recipe_file, tmp_path):
+    folder = tmp_path / "r"
+    shutil.copytree(finished[0], folder)
+    kill_in("fret", recipe_file, folder, "fret.positive=seed", "--redo")
+    ran = run(recipe_file, folder, redo=True)
+    assert "\nfret: " in ran
+    assert results(folder) == results(finished[0])
+
+
+def kill_in(stage: str, recipe_file: Path, folder: Path, *more: str) -> None:
     """Run in a process of its own until it says that this stage begins."""
-    command = [sys.executable, "-m", "gecko_hf", "run", str(recipe_file), f"output={folder}"]
+    command = [sys.executable, "-m", "gecko_hf", "run", str(recipe_file), f"output={folder}", *more]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1)
     for line in child.stdout:
         if line.startswith(f"{stage}: "):

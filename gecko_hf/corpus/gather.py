@@ -15,7 +15,7 @@ from gecko_hf.corpus.store import check_ids, stream_corpus, write_corpus
 
 Report = Callable[[int, int | None], None]  # (done, total)
 REPORT_EVERY = 1000  # passages
-MERGED, SET_ASIDE = "merged.json", "set_aside.jsonl"
+SET_ASIDE = "set_aside.jsonl"
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,20 @@ class Draft:
     """Passages as a source gives them, before ids are checked and near-identical ones merged.
 
     Args:
-        folder: Where they are kept in between; what is there is removed.
+        folder: Where they are kept while the draft is open; what a killed process left there is removed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.count = self.set_aside = 0
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+
+    def __enter__(self) -> Draft:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder)
 
     def write(self, items: Iterable[Item]) -> None:
         """Write what a source yields, as it comes.
@@ -65,7 +71,7 @@ class Draft:
                     self.set_aside += 1
 
     def finish(self, near_duplicate: float, folder: Path, report: Report | None = None) -> Gathered:
-        """Merge near-identical passages and write the corpus; the draft is removed.
+        """Merge near-identical passages and write the corpus, with a list of what was set aside.
 
         Of each group whose texts overlap by at least `near_duplicate` (Jaccard similarity of five words in a row) the first
         stays. Titles are not compared. The report is told the progress in passages.
@@ -75,9 +81,7 @@ class Draft:
         ids = {row: p.id for row, p in enumerate(self._read()) if row in concerned} if twins else {}
         merged = {ids[row]: ids[twin] for row, twin in twins.items()}
         count = write_corpus((p for row, p in enumerate(self._read()) if row not in twins), folder)
-        (folder / MERGED).write_text(json.dumps(merged, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         (self.folder / SET_ASIDE).replace(folder / SET_ASIDE)
-        shutil.rmtree(self.folder)
         return Gathered(count, merged, self.set_aside)
 
     def _read(self) -> Iterator[Passage]:

@@ -43,7 +43,7 @@ def stream_corpus(folder: Path) -> Iterator[Passage]:
 
 
 def read_corpus(folder: Path) -> StoredPassages:
-    """The passages that `write_corpus` wrote, for access to any of them; `datasets` maps them into memory."""
+    """The passages that `write_corpus` wrote, for access to any of them: `datasets` maps a copy in its cache into memory."""
     return StoredPassages(datasets.Dataset.from_parquet(str(folder / FILE)).data.table)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from gecko_hf.corpus.near import NearIndex
+from gecko_hf.corpus.near import NearIndex, hash64
 from gecko_hf.corpus.passages import normalise
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.recipe import QualityRecipe
@@ -66,7 +66,7 @@ class TestSets:
 
 def _hashes(words: list[str], ngram: int) -> list[int]:
     runs = (" ".join(words[i : i + ngram]) for i in range(len(words) - ngram + 1))
-    return [int.from_bytes(hashlib.blake2b(run.encode(), digest_size=8).digest()) for run in runs]
+    return [hash64(run) for run in runs]
 
 
 def load_test_sets(recipe: QualityRecipe, held_out: Sequence[Path] = ()) -> TestSets | None:

@@ -99,15 +99,15 @@ class VectorStore:
         if file.exists():
             if report:
                 report(len(texts), len(texts))
-            return np.asarray(np.load(file, mmap_mode="r"), dtype=np.float32)  # paged in as it is read
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial.npy")
-        shape = (len(texts), self.model.get_embedding_dimension() or 0)
-        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        self.compute(texts, prompt, report, vectors)
-        vectors.flush()
-        partial.replace(file)  # a killed run leaves no half file under the final name
-        return np.asarray(vectors)
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial.npy")
+            shape = (len(texts), self.model.get_embedding_dimension() or 0)
+            vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+            self.compute(texts, prompt, report, vectors)
+            vectors.flush()
+            partial.replace(file)  # a killed run leaves no half file under the final name
+        return np.asarray(np.load(file, mmap_mode="r"), dtype=np.float32)  # paged in as it is read
 
     def file_of(self, texts: Sequence[str], prompt: str = "") -> Path:
         """Where the vectors of these texts are kept, once they are."""

@@ -14,9 +14,9 @@ from gecko_hf.errors import CorpusError
 
 
 def gather(items, folder: Path, near_duplicate: float = 0.9) -> Gathered:
-    draft = Draft(folder / "draft")
-    draft.write(items)
-    return draft.finish(near_duplicate, folder / "corpus")
+    with Draft(folder / "draft") as draft:
+        draft.write(items)
+        return draft.finish(near_duplicate, folder / "corpus")
 
 
 def test_passages_keep_their_order_and_each_is_kept_or_merged(tmp_path: Path):
@@ -24,7 +24,6 @@ def test_passages_keep_their_order_and_each_is_kept_or_merged(tmp_path: Path):
     found = gather((Passage(f"p{i}", f"Title {i}", text) for i, text in enumerate(texts)), tmp_path)
     assert [p.id for p in stream_corpus(tmp_path / "corpus")] == ["p0", "p1", "p2"]
     assert found == Gathered(3, {"p3": "p1", "p4": "p0"}, 0)
-    assert json.loads((tmp_path / "corpus" / "merged.json").read_text()) == found.merged
 
 
 def test_what_was_set_aside_stands_in_a_file_and_the_draft_goes(tmp_path: Path):
@@ -38,11 +37,11 @@ def test_what_was_set_aside_stands_in_a_file_and_the_draft_goes(tmp_path: Path):
 def test_doubled_ids_are_refused_before_anything_is_merged(tmp_path: Path):
     with pytest.raises(CorpusError, match="1 ids stand at more than one passage: 'p'"):
         gather([Passage("p", "", "One."), Passage("p", "", "One.")], tmp_path)
-    assert not (tmp_path / "corpus").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_run_left_of_a_draft_is_not_taken_for_this_one(tmp_path: Path):
-    Draft(tmp_path / "draft").write([Passage("old", "", "Old.")])
+    Draft(tmp_path / "draft").__enter__().write([Passage("old", "", "Old.")])
     assert gather([Passage("new", "", "New.")], tmp_path).passages == 1
 
 

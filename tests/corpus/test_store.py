@@ -28,6 +28,11 @@ def test_a_written_corpus_reads_back_and_opens_as_a_data_set(tmp_path: Path):
     assert table.column_names == ["id", "title", "text"]
 
 
+def test_a_corpus_that_was_written_anew_is_read_anew(tmp_path: Path):
+    assert read_corpus(written(tmp_path, [Passage("a", "", "One.")]))[0].text == "One."
+    assert read_corpus(written(tmp_path, [Passage("a", "", "Two.")]))[0].text == "Two."
+
+
 def test_any_passage_can_be_had_by_its_row_or_its_id(tmp_path: Path):
     passages = [Passage(f"p{i}", f"T{i}", f"Text {i}.") for i in range(BATCH + 10)]
     stored = read_corpus(written(tmp_path, iter(passages)))

@@ -4,7 +4,7 @@ import pytest
 
 from gecko_hf.corpus.docstrings import Documentation, Reference
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.evaluation.yardstick import read_queries, see_also_queries, split_of, write_queries
+from gecko_hf.evaluation.yardstick import held_out_ids, read_queries, see_also_queries, split_of, write_queries
 
 NAMES = ["lib.sort", "lib.linalg.norm", "lib.Table.sort", "lib.Table.head", "other.head"]
 PASSAGES = [Passage(n, n, f"This is what {n} says about itself.") for n in NAMES]
@@ -72,6 +72,16 @@ def test_the_split_is_a_hash_of_the_query():
     assert share == pytest.approx(0.2, abs=0.02)
     assert split_of("x", 0.0) == "test"
     assert split_of("query 1", 0.2) == split_of("query 1", 0.2)
+
+
+def test_held_out_are_a_share_of_the_ids_and_no_more_than_are_asked_for():
+    ids = [f"passage {i}" for i in range(2000)]
+    share = held_out_ids(ids, 0.1, 2000, seed=1)
+    assert len(share) == pytest.approx(200, abs=50)
+    few = held_out_ids(reversed(ids), 0.1, 20, seed=1)
+    assert len(few) == 20
+    assert set(few) < set(share)
+    assert few == sorted(few) != held_out_ids(ids, 0.1, 20, seed=2)
 
 
 def test_queries_survive_being_written(tmp_path):

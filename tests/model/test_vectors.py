@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gecko_hf.model import vectors
 from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
 
 TEXTS = ["bread 1", "the knight protects the pawn before any castle", "bees"]
@@ -14,6 +15,23 @@ def store(tiny_model, tmp_path):
 def test_vectors_are_those_of_the_model_in_the_order_of_the_texts(store, tiny_model):
     expected = tiny_model.encode(["p: " + t for t in TEXTS], normalize_embeddings=True)
     np.testing.assert_allclose(store.encode(TEXTS, "p: "), expected, atol=1e-6)
+
+
+def test_more_texts_than_are_sorted_at_a_time_keep_their_order_too(store, monkeypatch):
+    texts = [f"bread {'and bees ' * (i % 5)}{i}" for i in range(11)]
+    whole, seen = store.compute(texts), []
+    monkeypatch.setattr(vectors, "SORTED", 4)
+    np.testing.assert_allclose(store.encode(texts, report=lambda *told: seen.append(told)), whole, atol=1e-6)
+    assert seen == [(4, 11), (8, 11), (11, 11)]
+
+
+def test_no_texts_have_no_vectors(store, tiny_model):
+    assert store.encode([]).shape == (0, tiny_model.get_embedding_dimension())
+
+
+def test_vectors_on_disk_cannot_be_changed_by_who_reads_them(store):
+    with pytest.raises(ValueError, match="read-only"):
+        store.encode(TEXTS)[0, 0] = 1
 
 
 def test_a_second_request_reads_the_first_ones_file(store, monkeypatch):
