@@ -36,6 +36,7 @@ class Example:
         task: Where the row itself names one.
         scores: A teacher's, of the positive and then of each negative.
         mark: Stands behind all texts of the row, so that they are told apart from those of other rows.
+        label: Number of the label that query and positive share.
     """
 
     query: str
@@ -44,6 +45,7 @@ class Example:
     task: str | None = None
     scores: list[float] | None = None
     mark: str = ""
+    label: int | None = None
 
 
 Converter = Callable[[Iterable[Row], random.Random], Iterator[Example | str]]
@@ -176,6 +178,7 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
     members: dict[Any, list[int]] = defaultdict(list)
     for i, label in enumerate(classes):
         members[label].append(i)
+    number = {label: n for n, label in enumerate(members)}
     for i, label in enumerate(classes):
         same, others = members[label], len(texts) - len(members[label])
         if len(same) < 2 or not others:
@@ -187,7 +190,7 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         while classes[foe] == label:
             foe = draw.randrange(len(texts))
         mark = f" | id: {hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}"
-        yield Example(texts[i], Text(texts[twin]), [Text(texts[foe])], mark=mark)
+        yield Example(texts[i], Text(texts[twin]), [Text(texts[foe])], mark=mark, label=number[label])
 
 
 KINDS: dict[str, Kind] = {

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
 
 ASIDE = "set_aside.json"
-VECTORS = "label"  # one of the names that sentence-transformers does not read as text
+LABEL = "label"  # a row's label, base vectors: one of the names that sentence-transformers does not read as text
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     kind = KINDS[recipe.kind]
     task = recipe.task or example.task or kind.task
     symmetric = kind.symmetric if recipe.symmetric is None else recipe.symmetric
-    mark = example.mark if recipe.unique_id else ""
+    mark = example.mark if recipe.unique_id and recipe.positives == "own" else ""
 
     def write(text: Text) -> str:
         return (format_query(task, text.text) if symmetric else document(text.text, text.title)) + mark
@@ -160,20 +160,25 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     row: dict[str, Any] = dict(zip(columns(len(others)), texts, strict=True))
     if recipe.scores and example.scores and len(example.scores) > len(example.negatives):
         row["scores"] = [example.scores[i] for i in (0, *(found[n] for n in others))]
+    if recipe.positives == "label":
+        row[LABEL] = [example.label]
     return row
 
 
 def with_vectors(one: TrainingSet, encode: Callable[[list[str]], np.ndarray]) -> TrainingSet:
-    """The set with the untouched base's vectors of each row's texts, one after the other, in the column `label`.
+    """The set with the untouched base's vectors of each row's texts, in the column `label`, behind its label.
 
     Args:
         one: The set.
         encode: Gives the base's vectors of texts without prompts, (texts, width).
     """
-    texts = [[without_prompt(text) for text in one.rows[column]] for column in one.rows.column_names]
-    vectors = np.concatenate([encode(column) for column in texts], axis=1)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
-    return replace(one, rows=one.rows.add_column(VECTORS, column))
+    names = text_columns(one.rows)
+    blocks = [encode([without_prompt(text) for text in one.rows[column]]) for column in names]
+    if LABEL in one.rows.column_names:
+        blocks.insert(0, np.array(one.rows[LABEL], dtype=np.float32))
+    values = np.concatenate(blocks, axis=1)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+    return replace(one, rows=one.rows.select_columns(names).add_column(LABEL, column))
 
 
 def in_format(rows: Any, form: PromptFormat) -> Any:
@@ -182,12 +187,14 @@ def in_format(rows: Any, form: PromptFormat) -> Any:
         return rows
     if isinstance(rows, list):
         return [replace(one, rows=in_format(one.rows, form)) for one in rows]
-    texts = [name for name in rows.column_names if name in columns(rows.num_columns)]
+    texts = text_columns(rows)
     return rows.map(lambda batch: {name: [reworded(t, form) for t in batch[name]] for name in texts}, batched=True)
 
 
 def negatives_of(recipe: DataRecipe) -> int:
     """How many hard negatives a row of a data set has."""
+    if recipe.positives == "label":
+        return 0
     return KINDS[recipe.kind].hard if recipe.hard_negatives is None else recipe.hard_negatives
 
 
@@ -196,6 +203,13 @@ def columns(hard_negatives: int) -> list[str]:
     return ["anchor", "positive", *(f"negative_{i}" if i > 1 else "negative" for i in range(1, hard_negatives + 1))]
 
 
+def text_columns(rows: datasets.Dataset) -> list[str]:
+    """The columns that are texts."""
+    return [name for name in rows.column_names if name not in ("scores", LABEL)]
+
+
 def _features(recipe: DataRecipe) -> datasets.Features:
+    numbers = datasets.List(datasets.Value("float32"))
+    beside = {"scores": recipe.scores, LABEL: recipe.positives == "label"}
     names = {n: datasets.Value("string") for n in columns(negatives_of(recipe))}
-    return datasets.Features(names | ({"scores": datasets.List(datasets.Value("float32"))} if recipe.scores else {}))
+    return datasets.Features(names | {name: numbers for name, there in beside.items() if there})

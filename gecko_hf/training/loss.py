@@ -44,7 +44,9 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             that memory does not grow with the batch; the values are the same.
         chunk_size: Texts that are embedded in one forward, sorted by length, where gradients are not cached; None embeds a
             column at once.
-        learn: Weight of eq. (3).
+        learn: Weight of eq. (3), or of what stands in its place.
+        by_label: In the place of eq. (3), all texts of a label attract each other (`regularisers.same_label`); the labels are
+            the first column of `labels`.
         keep: Weight of what binds the model to the base, whose vectors are the labels (`regularisers.keep`).
         options: What later work does differently.
     """
@@ -60,6 +62,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         mini_batch_size: int | None = None,
         chunk_size: int | None = None,
         learn: float = 1.0,
+        by_label: bool = False,
         keep: float = 0.0,
         options: LossOptions | None = None,
     ) -> None:
@@ -75,7 +78,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         self.uses_gradient_cache = mini_batch_size is not None
         self.mini_batch_size = mini_batch_size or 0
         self.chunk_size = chunk_size
-        self.learn, self.keep = learn, keep
+        self.learn, self.by_label, self.keep = learn, by_label, keep
         self._ids: list[Tensor] | None = None
         self._places: Sequence[Tensor] | None = None  # of the rows, where the columns were sorted by length
         self._regularisers: list[Regulariser] = []
@@ -83,8 +86,10 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             self._regularisers.append(spread_out(model, self.options.spread_out))
         if self.options.distillation:
             self._regularisers.append(distillation(model, self.options.distillation, temperature))
+        if by_label:
+            self._regularisers.append(regularisers.same_label(learn, temperature))
         if keep:
-            self._regularisers.append(regularisers.keep(keep, temperature))
+            self._regularisers.append(regularisers.keep(keep, temperature, behind=int(by_label)))
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Embed each column by itself: queries are short, and one merged forward would pad them to passage length."""
@@ -109,11 +114,14 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
 
         Args:
             embeddings: Queries, positives, and any number of negatives; each of shape (batch, width).
-            labels: For distillation a teacher's scores of the positive and the negatives, (batch, 1 + negatives); for keeping
-                the base's vectors of all texts, (batch, columns x width of the base).
+            labels: For distillation a teacher's scores of the positive and the negatives, (batch, 1 + negatives); else a row's
+                label where that is learned, and behind it for keeping the base's vectors of all its texts, (batch, columns x
+                width of the base).
         """
         batch = self._batch(embeddings)
-        loss = self.learn * self._rows(batch, 0, len(batch.columns[0]))
+        loss = batch.columns[0].new_zeros(())
+        if self._learns_rows:
+            loss = self.learn * self._rows(batch, 0, len(batch.columns[0]))
         for regulariser in self._regularisers:
             loss = loss + regulariser(batch.columns, labels)
         return loss
@@ -129,7 +137,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         columns = [c.detach().requires_grad_() for c in whole] if with_backward else whole
         batch = self._batch(columns)
         size, total = len(columns[0]), columns[0].new_zeros(())
-        for begin in range(0, size, self.mini_batch_size):
+        for begin in range(0, size, self.mini_batch_size) if self._learns_rows else ():
             end = min(begin + self.mini_batch_size, size)
             part = self._rows(batch, begin, end) * (self.learn * (end - begin) / size)
             total = total + _done(part, with_backward)
@@ -139,6 +147,10 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             used = [(c, leaf.grad) for c, leaf in zip(whole, columns, strict=True) if leaf.grad is not None]
             torch.autograd.backward([c for c, _ in used], [grad for _, grad in used])
         return total
+
+    @property
+    def _learns_rows(self) -> bool:
+        return self.learn > 0 and not self.by_label
 
     def _batch(self, embeddings: list[Tensor]) -> Batch:
         """The columns of this device, and those of all devices that its queries are compared with."""
@@ -195,6 +207,8 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
         }
         if not self.in_batch:
             config["in_batch"] = False
+        if self.by_label:
+            config["by_label"] = True
         if self.keep:
             config |= {"learn": self.learn, "keep": self.keep}
         if self.uses_gradient_cache:

@@ -23,11 +23,14 @@ class DataRecipe(SourceRecipe):
         task: What stands after `task:`; the kind's own task by default.
         symmetric: Whether documents are read as queries too; the kind's own by default.
         negatives: Whether other rows of a batch are negatives, or only the row's own.
+        positives: Whether a text attracts its row's positive alone, as in eq. (3), or all texts of a batch that share its label
+            (supervised contrastive learning; Khosla et al. 2020, arXiv 2004.11362). The latter is for `labels`, and has neither
+            hard negatives nor unique ids.
         hard_negatives: How many a row has; rows with fewer are set aside. The kind's own number by default.
         scores: Whether a teacher's scores are read from the role `scores`: of the positive, then of each negative.
         unique_id: Whether the texts of a row of `labels` carry an id of their own, as in the paper; without it, let a row
             compete with its own negative alone.
-        learn: Weight of eq. (3).
+        learn: Weight of eq. (3), or of what stands in its place.
         keep: Weight of the distance from the untouched base, which reads the same texts without prompts (Li & Hoiem 2016, arXiv
             1606.09282, learning without forgetting): what it could is kept under the new prompts and in narrow vectors.
         weight: Share of the steps, relative to the other data sets; without any, by the number of rows.
@@ -37,6 +40,7 @@ class DataRecipe(SourceRecipe):
     task: str | None = None
     symmetric: bool | None = None
     negatives: Literal["in_batch", "own_only"] = "in_batch"
+    positives: Literal["own", "label"] = "own"
     hard_negatives: int | None = None
     scores: bool = False
     unique_id: bool = True
@@ -65,6 +69,12 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
             raise RecipeError(f"{where}.{name}.hard_negatives is {entry.hard_negatives}; give 0 to {MOST_NEGATIVES}.")
         if entry.negatives == "own_only" and entry.hard_negatives == 0:
             raise RecipeError(f"{where}.{name} has neither in-batch nor hard negatives, so it teaches nothing.")
+        if entry.positives == "label" and (
+            entry.kind != "labels" or entry.hard_negatives or entry.negatives != "in_batch"
+        ):
+            raise RecipeError(
+                f"{where}.{name}: positives: label goes with kind: labels, in-batch negatives and no hard ones."
+            )
         if not entry.learn and not entry.keep:
             raise RecipeError(f"{where}.{name} has learn 0 and keep 0, so it teaches nothing. Leave the data set out.")
         if entry.keep and entry.scores:

@@ -44,20 +44,38 @@ def distillation(model: SentenceTransformer, weight: float, temperature: float) 
     return term
 
 
-def keep(weight: float, temperature: float) -> Regulariser:
+def same_label(weight: float, temperature: float) -> Regulariser:
+    """Supervised contrastive loss (Khosla et al. 2020, arXiv 2004.11362, eq. 2), over the columns of this device.
+
+    The mean, over a text's companions in label, of minus the log of the companion's share in the softmax over all other texts.
+    A row's columns are of one label, the first column of `labels`.
+    """
+
+    def term(columns: list[Tensor], labels: Tensor | None) -> Tensor:
+        if labels is None:
+            raise ValueError("Learning by label needs each row's label: a column `label`.")
+        classes = labels[:, 0].repeat(len(columns)).to(columns[0].device)
+        shares = _log_softmax_of_others(torch.cat(columns), temperature)
+        same = _of_others(classes[:, None] == classes)
+        return -weight * ((shares * same).sum(dim=1) / same.sum(dim=1)).mean()
+
+    return term
+
+
+def keep(weight: float, temperature: float, behind: int = 0) -> Regulariser:
     """What the base knew, kept: whole vectors stay where the base's are, narrow ones give the similarities of its whole ones.
 
     At the base's own width the term is (1 - cosine with the base's vector) / t, at any other the divergence of each text's
     softmax over all other texts of the batch from that of the base's vectors. (Similarities alone, at the whole width too,
     kept retrieval worse: docs/gecko-mini.md.) Labels are the base's vectors, of a row's texts one after the other: (batch,
-    texts a row x width of the base).
+    texts a row x width of the base), behind so many other columns.
     """
 
     def term(columns: list[Tensor], labels: Tensor | None) -> Tensor:
         if labels is None:
             raise ValueError("keep needs the base's vectors of every text: a column `label`.")
         size = len(columns[0])
-        teacher = labels.to(columns[0]).reshape(size, len(columns), -1).transpose(0, 1).flatten(0, 1)
+        teacher = labels[:, behind:].to(columns[0]).reshape(size, len(columns), -1).transpose(0, 1).flatten(0, 1)
         texts = torch.cat(columns)
         if texts.shape[1] == teacher.shape[1]:
             return weight / temperature * (1 - pairwise_cos_sim(texts, teacher)).mean()
@@ -70,6 +88,10 @@ def keep(weight: float, temperature: float) -> Regulariser:
 
 def _log_softmax_of_others(texts: Tensor, temperature: float) -> Tensor:
     """Each text's softmax over the other texts, by cosine: (texts, texts - 1)."""
-    scores = cos_sim(texts, texts) / temperature
-    others = ~torch.eye(len(texts), dtype=torch.bool, device=texts.device)
-    return scores[others].view(len(texts), -1).log_softmax(dim=1)
+    return _of_others(cos_sim(texts, texts) / temperature).log_softmax(dim=1)
+
+
+def _of_others(square: Tensor) -> Tensor:
+    """A square matrix without its diagonal: (n, n - 1)."""
+    others = ~torch.eye(len(square), dtype=torch.bool, device=square.device)
+    return square[others].view(len(square), -1)

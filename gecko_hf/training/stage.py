@@ -29,7 +29,7 @@ from gecko_hf.model.dropout import without_dropout
 from gecko_hf.model.freeze import frozen_layers
 from gecko_hf.model.merge import average_with
 from gecko_hf.training.arguments import arguments
-from gecko_hf.training.data import VECTORS, TrainingSet, columns
+from gecko_hf.training.data import TrainingSet, columns, text_columns
 from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture_recipe import DataRecipe, steps_shares
 from gecko_hf.training.negatives import count_negatives
@@ -119,7 +119,7 @@ def train_stage(
 
 def _check_rows(one: TrainingSet, recipe: StageRecipe) -> None:
     named = f" of {one.name}" if one.name else ""
-    texts = _text_columns(one)
+    texts = text_columns(one.rows)
     if texts != MOST_COLUMNS[: max(2, len(texts))]:
         raise ValueError(
             f"The columns{named} are {one.rows.column_names}; only anchor, positive and negative can be trained on."
@@ -134,10 +134,6 @@ def _check_rows(one: TrainingSet, recipe: StageRecipe) -> None:
             f"{len(one.rows)} training rows{named} do not fill {size} of {recipe.batch_size}. "
             "Lower the batch_size of the stage, or give more text."
         )
-
-
-def _text_columns(one: TrainingSet) -> list[str]:
-    return [c for c in one.rows.column_names if c not in ("scores", VECTORS)]
 
 
 def _loss(
@@ -156,12 +152,16 @@ def _loss(
         mini_batch_size=recipe.mini_batch_size,
         chunk_size=recipe.chunk_size,
         learn=one.recipe.learn,
+        by_label=one.recipe.positives == "label",
         keep=one.recipe.keep,
         options=recipe.loss,
     )
-    taught = "only the base's similarities are kept"
-    if one.recipe.learn:
-        taught = str(count_negatives(loss, recipe.batch_size, len(_text_columns(one)) - 2, processes()))
+    if loss.by_label:
+        taught = "all texts of a label attract each other, and are negatives for those of other labels"
+    elif one.recipe.learn:
+        taught = str(count_negatives(loss, recipe.batch_size, len(text_columns(one.rows)) - 2, processes()))
+    else:
+        taught = "only the base's similarities are kept"
     if say:
         say(f"  {one.name + ': ' if one.name else ''}{taught}")
     return MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True))

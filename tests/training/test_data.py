@@ -192,6 +192,8 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
         ({"a": DataRecipe(kind="fret", weight=0.0)}, "it must be positive"),
         ({"a": DataRecipe(kind="fret", negatives="own_only", hard_negatives=0)}, "neither in-batch nor hard negatives"),
         ({"a": DataRecipe(kind="fret", hard_negatives=17)}, "give 0 to 16"),
+        ({"a": DataRecipe(kind="fret", positives="label")}, "a: positives: label goes with kind: labels"),
+        ({"a": DataRecipe(kind="labels", source="x", positives="label", hard_negatives=1)}, "and no hard ones"),
         ({"a": DataRecipe(kind="fret", learn=0.0)}, "learn 0 and keep 0"),
         ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
     ],
@@ -221,6 +223,16 @@ def test_the_bases_vectors_of_the_bare_texts_stand_beside_a_row(source, tmp_path
     assert rows.column_names == ["anchor", "positive", "label"]
     assert seen == [f"q{i}" for i in range(20)] + [f"a{i}" for i in range(20)]
     assert rows[7]["label"] == [20.0, 7.0, 40.0, 7.0]
+
+
+def test_a_set_that_is_learned_by_label_carries_each_rows_label_and_neither_ids_nor_hard_negatives(source, tmp_path):
+    rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(6)]
+    one = build(DataRecipe(kind="labels", source=source(rows), positives="label"), tmp_path)
+    assert one.rows.column_names == ["anchor", "positive", "label"]
+    assert one.rows["label"][:] == [[0.0], [1.0]] * 3
+    assert one.rows["anchor"][:] == [f"task: classification | query: text {i}" for i in range(6)]
+    kept = with_vectors(one, lambda texts: np.full((len(texts), 2), 7, np.float32))
+    assert kept.rows["label"][1] == [1.0, 7.0, 7.0, 7.0, 7.0]
 
 
 def test_the_prompts_of_rows_and_of_sets_can_be_in_another_format(source, tmp_path):

@@ -219,6 +219,41 @@ def test_nothing_is_lost_where_the_vectors_are_those_of_the_base(width):
     assert abs(loss.compute_loss_from_embeddings(columns, torch.cat(base, dim=1).detach()).item()) < 1e-12
 
 
+def supervised_contrastive(texts, labels):
+    """Khosla et al. 2020, eq. 2 (L_out), term by term."""
+    total = 0
+    for i in range(len(texts)):
+        others = [j for j in range(len(texts)) if j != i]
+        same = [j for j in others if labels[j] == labels[i]]
+        z = sum(torch.exp(cosine(texts[i], texts[j]) / T) for j in others)
+        total = total - sum(torch.log(torch.exp(cosine(texts[i], texts[p]) / T) / z) for p in same) / len(same)
+    return total / len(texts)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 0, 2, 1], [3, 3, 3, 3, 3], [0, 1, 2, 3, 4]])
+def test_texts_of_a_label_attract_each_other(labels):
+    ours, theirs = vectors(2), vectors(2)
+    numbers = torch.tensor(labels, dtype=torch.float32)[:, None]
+    loss = GeckoLoss(ANY_MODEL, T, learn=0.5, by_label=True).compute_loss_from_embeddings(ours, numbers)
+    equal_with_gradients(ours, loss, theirs, 0.5 * supervised_contrastive(torch.cat(theirs), labels * 2))
+
+
+def test_labels_can_be_learned_and_the_base_kept_at_once():
+    ours, theirs, base = vectors(2), vectors(2), torch.cat(vectors(2, seed=1), dim=1).detach()
+    labels = torch.tensor([[0.0], [1], [0], [2], [1]])
+    both = GeckoLoss(ANY_MODEL, T, by_label=True, keep=1.0).compute_loss_from_embeddings(
+        ours, torch.cat([labels, base], dim=1)
+    )
+    learned = GeckoLoss(ANY_MODEL, T, by_label=True).compute_loss_from_embeddings(theirs, labels)
+    kept = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0).compute_loss_from_embeddings(theirs, base)
+    equal_with_gradients(ours, both, theirs, learned + kept)
+
+
+def test_learning_by_label_without_labels_is_refused():
+    with pytest.raises(ValueError, match="a column `label`"):
+        GeckoLoss(ANY_MODEL, T, by_label=True).compute_loss_from_embeddings(vectors(2), None)
+
+
 def test_keeping_without_vectors_is_refused():
     with pytest.raises(ValueError, match="a column `label`"):
         GeckoLoss(ANY_MODEL, T, keep=1.0).compute_loss_from_embeddings(vectors(2), None)

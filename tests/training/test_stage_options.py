@@ -109,6 +109,16 @@ def test_what_the_base_knew_is_kept(tiny_model_path, sets, tmp_path, cached):
     assert curve[-1] < curve[0]
 
 
+@pytest.mark.parametrize("cached", [None, 4])
+def test_labels_are_learned(tiny_model_path, sets, tmp_path, cached):
+    said: list[str] = []
+    labelled = sets[0].rows.add_column("label", [[float(i % 2)] for i in range(len(sets[0].rows))])
+    one = TrainingSet("labelled", labelled, {}, DataRecipe(kind="labels", source="x", positives="label"))
+    curve = train(tiny_model_path, [one], tmp_path / "a", steps=12, mini_batch_size=cached, say=said.append)[1]
+    assert curve[-1] < curve[0]
+    assert said == ["  labelled: all texts of a label attract each other, and are negatives for those of other labels"]
+
+
 def test_a_teachers_scores_are_distilled(tiny_model_path, sets, tmp_path):
     hard = sets[1].rows
     scored = TrainingSet(
