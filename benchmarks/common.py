@@ -68,7 +68,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """Print at once."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(text + end)
     sys.stdout.flush()

@@ -9,6 +9,7 @@ print the same table. A prefix plus the text is always the same string on every 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 PromptFormat = Literal["gecko", "sentence", "plain"]
@@ -128,19 +129,24 @@ def title_and_text(title: str, text: str) -> str:
     return f"{title} {text}".strip() if title else text.strip()
 
 
-def model_prompts(form: PromptFormat = "gecko") -> dict[str, str]:
+def model_prompts(form: PromptFormat = "gecko", tasks: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """The `prompts` of a saved model: prompt name -> literal prefix.
 
     `query` and `document` serve `encode_query` and `encode_document`; every mteb task type that reads text has its own
     key. Asymmetric types have `-query` and `-document` keys; a bare one only where mteb asks for no side.
+
+    Args:
+        form: The format.
+        tasks: mteb task type -> task name, of types that are read under another name than Table 9's.
     """
     sides = {"query": query_prefix(SEARCH_RESULT, form), "document": document_prefix(form=form)}
-    return sides | _keys(MTEB_TASK_TYPES, form)
+    named = {kind: prompt._replace(task=tasks.get(kind, prompt.task)) for kind, prompt in MTEB_TASK_TYPES.items()}
+    return sides | _keys(named, form)
 
 
 def paper_prompts() -> dict[str, str]:
-    """`model_prompts()` and a key for each task to which Table 9 of the paper gives another name than to its type."""
-    return model_prompts() | _keys(PAPER_TASKS)
+    """A key for each task to which Table 9 of the paper gives another name than to its type."""
+    return _keys(PAPER_TASKS)
 
 
 def _keys(table: dict[str, TaskPrompt], form: PromptFormat = "gecko") -> dict[str, str]:

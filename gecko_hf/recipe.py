@@ -22,7 +22,7 @@ from gecko_hf.evaluation.task_recipe import check_tasks
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm
-from gecko_hf.model.recipe import EncoderRecipe
+from gecko_hf.model.recipe import EncoderRecipe, check_encoder
 from gecko_hf.schema import apply_override, build, number
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_stage
 
@@ -171,6 +171,7 @@ def _check(recipe: Recipe, where: str) -> None:
         raise RecipeError(
             f"{where}: data.root is {root!r}, and there is no such folder. Name the one with the local copies."
         )
+    check_encoder(recipe.encoder, where)
     corpus, fret = recipe.corpus, recipe.fret
     if corpus.source == "files" and not corpus.path:
         raise RecipeError(f"{where}: corpus.path is missing. Name a file, a folder or a Hub data set: corpus.path=PATH")

@@ -55,6 +55,14 @@ def test_the_prompts_of_another_model_are_of_no_format_of_ours():
     assert prompts.format_of({}) is None
 
 
+def test_a_type_can_be_read_under_a_name_of_its_own():
+    ours, named = prompts.model_prompts(), prompts.model_prompts(tasks={"Clustering": "clustering"})
+    assert named == ours | {"Clustering": "task: clustering | query: "}
+    sides = prompts.model_prompts(tasks={"Reranking": "ranking"})
+    changed = {"Reranking-query": "task: ranking | query: "}  # a document's side has no task
+    assert sides == ours | changed
+
+
 def test_saved_prompts_are_prefixes_of_the_formatted_texts():
     saved = prompts.model_prompts()
     assert saved["query"] + "x" == prompts.format_query("search result", "x")

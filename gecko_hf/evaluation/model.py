@@ -107,10 +107,12 @@ def is_gecko(model: SentenceTransformer) -> bool:
 def use_paper_prompts(model: SentenceTransformer) -> bool:
     """Give a Gecko model the task names of the paper's Table 9; another model keeps its own prompts.
 
+    A type that its recipe reads under another name (`encoder.tasks`) keeps that one: the model was trained with it.
+
     Returns:
         Whether the model is one.
     """
     gecko = is_gecko(model)
     if gecko:
-        model.prompts = dict(paper_prompts())
+        model.prompts = {**model.prompts, **paper_prompts()}
     return gecko

@@ -16,7 +16,7 @@ from gecko_hf.hub.facts import (
     label_columns,
     onnx_files,
     plain_mean_pooling,
-    prompt_format,
+    prompts_of,
     quantized,
     text_lengths,
 )
@@ -24,7 +24,6 @@ from gecko_hf.hub.onnx_encoder import padding
 from gecko_hf.hub.provenance import Pushed
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.hub.task_scores import task_markdown
-from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths
 
 TEMPLATES = Path(__file__).parents[1]
@@ -92,7 +91,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         "scores": markdown_table(summary),
         "task_scores": task_markdown(summary),
         "gains": {dim: gain(summary, dim) for dim in summary["dims"]},
-        "prompts": model_prompts(prompt_format(summary["recipe"])),
+        "prompts": prompts_of(summary["recipe"]),
         "plain_pooling": plain_mean_pooling(paths.model),
         "energy": energy(summary),
         "quantized": quantized(paths),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gecko_hf.prompts import PromptFormat
+from gecko_hf.prompts import PromptFormat, model_prompts
 from gecko_hf.run_folder import Paths, read_record
 
 QUANTIZED = "quantized.json"  # in `logs/`
@@ -72,6 +72,11 @@ def prompt_format(recipe: Mapping[str, Any]) -> PromptFormat:
     """The format of a recipe's prompts; run folders from before there were others do not name it."""
     form: PromptFormat = recipe["encoder"].get("prompt_format", "gecko")
     return form
+
+
+def prompts_of(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts of the model that a recipe makes."""
+    return model_prompts(prompt_format(recipe), recipe["encoder"].get("tasks", {}))
 
 
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:

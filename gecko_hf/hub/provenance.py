@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gecko_hf.hub.facts import fret_prompts, prompt_format
+from gecko_hf.hub.facts import fret_prompts, prompts_of
 from gecko_hf.hub.publish import Files, sha256
-from gecko_hf.prompts import model_prompts
 from gecko_hf.run_folder import Paths, hash_of, write_json
 
 FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
@@ -59,7 +58,7 @@ def model_provenance(summary: Mapping[str, Any], files: Files, fret: Pushed | No
             "recipe": summary["recipe"],
             "base": {"id": base, "version": base_version(base)},
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
-            "prompts": model_prompts(prompt_format(summary["recipe"])),
+            "prompts": prompts_of(summary["recipe"]),
             "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
         }
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecko_hf.errors import RecipeError, require
 from gecko_hf.model.portable import make_portable
-from gecko_hf.prompts import PromptFormat, model_prompts
+from gecko_hf.prompts import model_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -98,13 +99,18 @@ def check_dims(model: SentenceTransformer, dims: list[int]) -> None:
         raise RecipeError(f"encoder.dims asks for {max(dims)}, but the encoder has {width}. Name widths up to {width}.")
 
 
-def save_encoder(model: SentenceTransformer, folder: Path, form: PromptFormat = "gecko") -> None:
-    """Save stock modules with the prompt table, in the form that earlier versions of sentence-transformers read too.
+def save_encoder(model: SentenceTransformer, folder: Path, prompts: Mapping[str, str] | None = None) -> None:
+    """Save stock modules with a prompt table, in the form that earlier versions of sentence-transformers read too.
+
+    Args:
+        model: The encoder.
+        folder: Where.
+        prompts: The table; `model_prompts()` unless given.
 
     ONNX files that lie in the folder go: they hold other weights.
     """
     shutil.rmtree(folder / "onnx", ignore_errors=True)
-    model.prompts = dict(model_prompts(form))
+    model.prompts = dict(prompts or model_prompts())
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
     make_portable(folder, model.max_seq_length)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.model.lora import LoraRecipe
-from gecko_hf.prompts import PromptFormat
+from gecko_hf.prompts import MTEB_TASK_TYPES, PromptFormat
 from gecko_hf.schema import number
 
 
@@ -21,4 +22,18 @@ class EncoderRecipe:
     dims: list[int] = field(default_factory=lambda: [384, 256, 128, 64])
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     prompt_format: PromptFormat = "gecko"  # the others are for the paper's Table 7
+    tasks: dict[str, str] = field(default_factory=dict)  # mteb task type -> task name, where it is not Table 9's
     lora: LoraRecipe = field(default_factory=LoraRecipe)
+
+
+def check_encoder(recipe: EncoderRecipe, where: str) -> None:
+    """Refuse a name under `tasks` that is no task type of mteb.
+
+    Raises:
+        RecipeError: Naming it.
+    """
+    unknown = sorted(recipe.tasks.keys() - MTEB_TASK_TYPES.keys())
+    if unknown:
+        raise RecipeError(
+            f"{where}: encoder.tasks names {unknown[0]!r}, which is no task type. Known: {', '.join(MTEB_TASK_TYPES)}."
+        )

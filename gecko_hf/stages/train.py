@@ -153,9 +153,11 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
 
 def _save(run: Run, model: SentenceTransformer, folder: Path) -> None:
     from gecko_hf.model.encoder import save_encoder
+    from gecko_hf.prompts import model_prompts
 
     if is_main():
-        save_encoder(model, folder, run.recipe.encoder.prompt_format)
+        encoder = run.recipe.encoder
+        save_encoder(model, folder, model_prompts(encoder.prompt_format, encoder.tasks))
     _wait()
 
 

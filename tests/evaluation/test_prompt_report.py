@@ -131,6 +131,13 @@ def test_the_paper_gives_some_tasks_another_name_than_their_type(gecko):
     assert prompt_warnings(gecko, task_rows(gecko, tasks)) == []
 
 
+def test_a_type_that_the_model_was_trained_to_read_under_another_name_keeps_it(gecko):
+    gecko.prompts = prompts.model_prompts(tasks={"Clustering": "clustering"})
+    assert use_paper_prompts(gecko)
+    assert gecko.prompts["Clustering"] == "task: clustering | query: "
+    assert gecko.prompts["SciFact-query"] == "task: fact checking | query: "
+
+
 def test_another_model_keeps_its_own_prompts_for_the_papers_tasks(tiny_model):
     tiny_model.prompts = {"query": "q: ", "document": "d: "}
     assert not use_paper_prompts(tiny_model)

@@ -148,7 +148,7 @@ def test_a_model_without_a_transformer_is_refused():
 
 
 def test_a_model_of_another_prompt_format_is_refused(tiny_model_path, tmp_path):
-    save_encoder(load_encoder(str(tiny_model_path), 48), tmp_path / "m", "sentence")
+    save_encoder(load_encoder(str(tiny_model_path), 48), tmp_path / "m", model_prompts("sentence"))
     assert SentenceTransformer(str(tmp_path / "m")).prompts["query"].startswith("The task is search result")
     with pytest.raises(InputError, match=r"format 'sentence'.*encode\(texts, prompt_name=...\)"):
         gecko_hf.load(str(tmp_path / "m"))
