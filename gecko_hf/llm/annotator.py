@@ -17,6 +17,7 @@ from gecko_hf.llm.spans import score_all
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 WINDOW = 2048  # ours: prompts that are held ready at once; the model bounds what is in flight
+TOGETHER = 16  # ours: prompts that are made ready between two looks at what was answered
 RETRY_TEMPERATURE = 0.7  # ours: the least for a second try, since a greedy one would say the same again
 
 
@@ -138,6 +139,7 @@ async def map_in_order(
 ) -> list[Result]:
     """Ask for every item, `window` of them waiting at a time; results in the order of the items.
 
+    Items are begun a few at a time: to make all ready at once (their tokens are counted) would leave answers unread meanwhile.
     The first error ends the others and is raised; a spent budget lets them have what is already on its way.
     """
     results: list[Any] = [None] * len(items)
@@ -147,8 +149,12 @@ async def map_in_order(
         for i, item in todo:
             results[i] = await ask(item)
 
-    workers = [asyncio.create_task(worker()) for _ in range(min(window, len(items)))]
+    workers: list[asyncio.Task[None]] = []
     try:
+        for count in range(1, min(window, len(items)) + 1):
+            workers.append(asyncio.create_task(worker()))
+            if count % TOGETHER == 0:
+                await asyncio.sleep(0)
         await asyncio.gather(*workers)
     except BudgetError:
         await asyncio.gather(*workers, return_exceptions=True)  # each stops at its next request

@@ -182,6 +182,34 @@ def test_answers_keep_the_order_of_the_questions_whatever_ends_first():
     assert asyncio.run(map_in_order(ask, range(50), window=8)) == list(range(50))
 
 
+def test_answers_are_read_before_all_questions_are_made_ready():
+    answered = 0
+    ready: list[int] = []
+
+    async def ask(item: int) -> None:
+        nonlocal answered
+        ready.append(answered)
+        await asyncio.sleep(0)
+        answered += 1
+
+    asyncio.run(map_in_order(ask, range(500), window=500))
+    assert ready[100] > 0
+
+
+def test_no_more_items_than_the_window_are_asked_for_at_a_time():
+    waiting, most = 0, 0
+
+    async def ask(item: int) -> None:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0.001)
+        waiting -= 1
+
+    asyncio.run(map_in_order(ask, range(100), window=24))
+    assert most == 24
+
+
 def test_the_first_error_ends_the_rest():
     started = []
 
