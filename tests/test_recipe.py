@@ -52,7 +52,10 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfret: {row: 3}", "unknown key 'fret.row'. Did you mean fret.rows?"),
         ("corpus: {path: d}\nsede: 3", "Did you mean seed?"),
         ("corpus: {path: d}\nzzzzzz: 3", "Known keys here"),
-        ("corpus: {path: d}\nencoder: {tasks: {Clusters: x}}", "names 'Clusters', which is no task type. Known: Retrieval"),
+        (
+            "corpus: {path: d}\nencoder: {tasks: {Clusters: x}}",
+            "names 'Clusters', which is no task type. Known: Retrieval",
+        ),
         ("corpus: {path: d}\nseed: many", "it must be a int"),
         ("corpus: {path: d}\nseed: true", "it must be a int"),
         ("corpus: {path: d}\nfret: {candidates: 1}", "it must be at least 2"),
