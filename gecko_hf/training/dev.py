@@ -35,12 +35,11 @@ def dev_evaluator(
             "evaluate_every needs dev queries, and there are none. Raise evaluation.dev_share, or leave it out."
         )
     relevant = {p for q in dev for p in q.relevant}
-    others = [p.id for p in passages if p.id not in relevant]
-    drawn = relevant | set(random.Random(seed).sample(others, min(DISTRACTORS, len(others))))  # not security
+    drawn = set(random.Random(seed).sample(range(len(passages)), min(DISTRACTORS, len(passages))))  # not security
     prompts = model_prompts(form)
     evaluator = InformationRetrievalEvaluator(
         queries={q.id: q.text for q in dev},
-        corpus={p.id: plain_text(p) for p in passages if p.id in drawn},
+        corpus={p.id: plain_text(p) for row, p in enumerate(passages) if row in drawn or p.id in relevant},
         relevant_docs={q.id: set(q.relevant) for q in dev},
         ndcg_at_k=[10],
         name="dev",
