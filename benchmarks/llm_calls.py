@@ -72,10 +72,10 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, ask in WAYS.items():
                 take_usage(url)
-                start = time.perf_counter()
+                start, used = time.perf_counter(), time.process_time()
                 ask(job)
-                seconds = time.perf_counter() - start
-                found[name].append({"seconds": seconds, **take_usage(url)})
+                seconds, used = time.perf_counter() - start, time.process_time() - used
+                found[name].append({"seconds": seconds, "client": used, **take_usage(url)})
                 sys.stderr.write(f"{name}: {seconds:.1f} s\n")
     show(found, options)
 
@@ -85,15 +85,16 @@ def show(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) 
     say(
         f"{options.seeds:,} seeds, {CANDIDATES} candidates each; {options.capacity} requests at once, {options.latency} s each"
     )
-    say("| | requests | prompt tokens | computed | plain loop's to it | seconds | server busy |")
-    say("|---|---:|---:|---:|---:|---:|---:|")
+    say("| | requests | prompt tokens | computed | plain loop's to it | seconds | server busy | client's processor |")
+    say("|---|---:|---:|---:|---:|---:|---:|---:|")
     plain = found["plain loop"][0]["computed"]
     for name, rows in found.items():
         row = {key: statistics.median(r[key] for r in rows) for key in rows[0]}
         busy = statistics.median(r["busy"] / (r["seconds"] * options.capacity) for r in rows)
         say(
             f"| {name} | {row['requests']:,.0f} | {row['read'] / 1e6:.2f} M | {row['computed'] / 1e6:.2f} M | "
-            f"{plain / row['computed']:.1f} | {row['seconds']:.1f} | {busy:.0%} |"
+            f"{plain / row['computed']:.1f} | {row['seconds']:.1f} | {busy:.0%} "
+            f"| {1e3 * row['client'] / row['requests']:.2f} ms a request |"
         )
         shape = {"seeds": options.seeds, "capacity": options.capacity, "latency": options.latency}
         record("llm_calls", who=name, **shape, cache_tokens=options.cache_tokens, busy_share=round(busy, 3), **row)

@@ -28,6 +28,7 @@ from gecko_hf.llm.endpoints.limiter import Limiter
 from gecko_hf.llm.endpoints.transport import WAIT
 
 MOST = 512  # requests in flight at one endpoint, as llm_throughput allows
+ROUNDS = 60  # of the last table: requests that each place takes
 SHAPES = [(64, 0.05), (64, 0.2), (16, 0.05), (256, 0.2)]  # capacity, latency
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -51,13 +52,12 @@ def main() -> None:
         shape = {"requests": options.requests, "capacity": capacity, "latency": latency}
         costs = {"client": round(client, 6), "server": round(server, 6)}
         record("queueing", **shape, **costs, measured=round(measured, 3), simulated=round(simulated, 3))
-    say(
-        f"\nOne process, {client * 1e3:.2f} ms of its processor a request, endpoints of 256 requests at once, 2 s each:\n"
-    )
+    cost = options.client_ms / 1e3 if options.client_ms else client
+    say(f"\nOne process, {cost * 1e3:.2f} ms of its processor a request, endpoints of 256 at once, 2 s each:\n")
     say("| endpoints | requests/s | endpoints busy |\n|---:|---:|---:|")
     for endpoints in (1, 4, 8, 16, 32):
-        count = 20 * 256 * endpoints
-        seconds = simulate(count, endpoints, 256, 2.0, client, 0.0)
+        count = ROUNDS * 256 * endpoints
+        seconds = simulate(count, endpoints, 256, 2.0, cost, 0.0)
         say(f"| {endpoints} | {count / seconds:,.0f} | {count * 2.0 / (seconds * 256 * endpoints):.0%} |")
 
 
