@@ -4,6 +4,9 @@
 one server (benchmarks/llm_server.py) whose prefix cache starts empty for each of them. Passages are numpy's and scipy's
 docstrings; a seed's candidates are the 20 passages around it, so that a passage is a candidate of some 20 queries, as it is
 where a corpus is densely sampled. The loop and the runner are told the server's capacity; ours finds it out.
+
+With `--distilabel-python PATH`, the Python of an environment with distilabel, its client takes a turn
+(benchmarks/distilabel_client.py); the start of that process is not counted, its processor seconds are not known.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ class Job:
     candidates: Sequence[Sequence[Passage]]
     capacity: int
     tokenizer: str
+    distilabel: str | None
 
 
 def main() -> None:
@@ -58,6 +62,7 @@ def main() -> None:
     parser.add_argument("--capacity", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.1, help="seconds a request")
     parser.add_argument("--cache-tokens", type=int, default=65_536, help="tokens that the server's prefix cache holds")
+    parser.add_argument("--distilabel-python", help="python of an environment with distilabel")
     options = parser.parse_args()
     passages = [
         Passage(p.id, p.title, " ".join(p.text.split()[:120])) for p in read_docstrings(["numpy", "scipy"]).passages
@@ -66,15 +71,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Served(options) as url:
         job = Job(
             url, passages[: options.seeds], [passages[i : i + CANDIDATES] for i in around], options.capacity,
-            write_tokenizer(passages, Path(folder)),
+            write_tokenizer(passages, Path(folder)), options.distilabel_python,
         )  # fmt: skip
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+        ways = WAYS if options.distilabel_python else {n: ask for n, ask in WAYS.items() if ask is not distilabel}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for _ in range(options.rounds):
-            for name, ask in WAYS.items():
+            for name, ask in ways.items():
                 take_usage(url)
                 start, used = time.perf_counter(), time.process_time()
-                ask(job)
-                seconds, used = time.perf_counter() - start, time.process_time() - used
+                begun = ask(job) or start
+                seconds, used = time.perf_counter() - begun, time.process_time() - used
                 found[name].append({"seconds": seconds, "client": used, **take_usage(url)})
                 sys.stderr.write(f"{name}: {seconds:.1f} s\n")
     show(found, options)
@@ -238,9 +244,38 @@ def inference_runner(job: Job) -> None:
         list(runner.run((Document(p.text, str(i)) for i, p in enumerate(job.seeds)), 0, 1) or ())
 
 
-WAYS: dict[str, Callable[[Job], None]] = {
+def distilabel(job: Job) -> float:
+    """Its client for OpenAI-style servers, as many texts a batch as the server takes: all queries, then all scores.
+
+    Returns when it was ready to begin.
+    """
+    script = str(Path(__file__).with_name("distilabel_client.py"))
+    command = [str(job.distilabel), script, job.url, str(job.capacity)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as client:
+        assert client.stdin
+        assert client.stdout
+        client.stdout.readline()
+        begun = time.perf_counter()
+
+        def ask(texts: list[str], **settings: Any) -> list[str]:
+            client.stdin.write(json.dumps({"texts": texts, "settings": settings}) + "\n")
+            client.stdin.flush()
+            written: list[str] = json.loads(client.stdout.readline())
+            return written
+
+        prompts = [str(writing(p)["prompt"]) for p in job.seeds]
+        replies = ask(prompts, max_new_tokens=32, temperature=0.0)
+        queries = [parse_reply(f"Task: {TASK}\nQuery:{reply}")[1] for reply in replies]
+        texts = [t for q, row in zip(queries, job.candidates, strict=True) for p in row for t in texts_of(p, q)]
+        ask(texts, max_new_tokens=1, temperature=0.0, echo=True, top_logprobs=1)
+    return begun
+
+
+WAYS: dict[str, Callable[[Job], float | None]] = {
     "plain loop": plain_loop,
     "datatrove's InferenceRunner": inference_runner,
+    "distilabel's OpenAILLM, batches of the capacity": distilabel,
     "gecko_hf, pairs as they come": ours(one_pass=False, by_passage=False),
     "gecko_hf": ours(one_pass=False, by_passage=True),
     "gecko_hf, one pass, pairs as they come": ours(one_pass=True, by_passage=False),
