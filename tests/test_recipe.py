@@ -56,6 +56,7 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
             "corpus: {path: d}\nencoder: {tasks: {Clusters: x}}",
             "names 'Clusters', which is no task type. Known: Retrieval",
         ),
+        ("corpus: {path: d}\nencoder: {tasks: {Clustering: ' '}}", "encoder.tasks.Clustering is empty"),
         ("corpus: {path: d}\nseed: many", "it must be a int"),
         ("corpus: {path: d}\nseed: true", "it must be a int"),
         ("corpus: {path: d}\nfret: {candidates: 1}", "it must be at least 2"),

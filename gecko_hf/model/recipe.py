@@ -27,7 +27,7 @@ class EncoderRecipe:
 
 
 def check_encoder(recipe: EncoderRecipe, where: str) -> None:
-    """Refuse a name under `tasks` that is no task type of mteb.
+    """Refuse a name under `tasks` that is no task type of mteb, and a task without a name.
 
     Raises:
         RecipeError: Naming it.
@@ -37,3 +37,6 @@ def check_encoder(recipe: EncoderRecipe, where: str) -> None:
         raise RecipeError(
             f"{where}: encoder.tasks names {unknown[0]!r}, which is no task type. Known: {', '.join(MTEB_TASK_TYPES)}."
         )
+    unnamed = sorted(kind for kind, task in recipe.tasks.items() if not task.strip())
+    if unnamed:
+        raise RecipeError(f"{where}: encoder.tasks.{unnamed[0]} is empty. Name the task, or leave the line out.")

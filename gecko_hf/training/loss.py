@@ -86,7 +86,7 @@ class GeckoLoss(CachedLossMixin, MultipleNegativesRankingLoss):
             self._regularisers.append(spread_out(model, self.options.spread_out))
         if self.options.distillation:
             self._regularisers.append(distillation(model, self.options.distillation, temperature))
-        if by_label:
+        if by_label and learn:
             self._regularisers.append(regularisers.same_label(learn, temperature))
         if keep:
             self._regularisers.append(regularisers.keep(keep, temperature, behind=int(by_label)))

@@ -156,12 +156,12 @@ def _loss(
         keep=one.recipe.keep,
         options=recipe.loss,
     )
-    if loss.by_label:
+    if not one.recipe.learn:
+        taught = "only what the base could is kept"
+    elif loss.by_label:
         taught = "all texts of a label attract each other, and are negatives for those of other labels"
-    elif one.recipe.learn:
-        taught = str(count_negatives(loss, recipe.batch_size, len(text_columns(one.rows)) - 2, processes()))
     else:
-        taught = "only the base's similarities are kept"
+        taught = str(count_negatives(loss, recipe.batch_size, len(text_columns(one.rows)) - 2, processes()))
     if say:
         say(f"  {one.name + ': ' if one.name else ''}{taught}")
     return MatryoshkaLoss(model, loss, matryoshka_dims=sorted(dims, reverse=True))

@@ -238,15 +238,16 @@ def test_texts_of_a_label_attract_each_other(labels):
     equal_with_gradients(ours, loss, theirs, 0.5 * supervised_contrastive(torch.cat(theirs), labels * 2))
 
 
-def test_labels_can_be_learned_and_the_base_kept_at_once():
+@pytest.mark.parametrize("learn", [0.0, 1.0])
+def test_labels_can_be_learned_and_the_base_kept_at_once(learn):
     ours, theirs, base = vectors(2), vectors(2), torch.cat(vectors(2, seed=1), dim=1).detach()
     labels = torch.tensor([[0.0], [1], [0], [2], [1]])
-    both = GeckoLoss(ANY_MODEL, T, by_label=True, keep=1.0).compute_loss_from_embeddings(
+    both = GeckoLoss(ANY_MODEL, T, learn=learn, by_label=True, keep=1.0).compute_loss_from_embeddings(
         ours, torch.cat([labels, base], dim=1)
     )
     learned = GeckoLoss(ANY_MODEL, T, by_label=True).compute_loss_from_embeddings(theirs, labels)
     kept = GeckoLoss(ANY_MODEL, T, learn=0.0, keep=1.0).compute_loss_from_embeddings(theirs, base)
-    equal_with_gradients(ours, both, theirs, learned + kept)
+    equal_with_gradients(ours, both, theirs, learn * learned + kept)
 
 
 def test_learning_by_label_without_labels_is_refused():
