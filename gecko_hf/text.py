@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import xxhash
+
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _SENTENCE_END = re.compile(r"""(?:(?<=[.!?。！？])|(?<=[.!?]["')\]]))\s+(?=[^\sa-z])""")
 _SIGNATURE = re.compile(r"^[\w.]+\(.*\)?(\s*->.*)?$")
@@ -49,3 +51,8 @@ def without(text: str, sentence: str) -> str:
     """The text, white space folded, with the first occurrence of a sentence cut out."""
     flat = " ".join(text.split())
     return " ".join(flat.replace(sentence, " ", 1).split())
+
+
+def hash64(text: str) -> int:
+    """A 64-bit hash of a text."""
+    return xxhash.xxh3_64_intdigest(text.encode())

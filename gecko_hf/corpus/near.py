@@ -18,6 +18,7 @@ import xxhash
 from datasketch import MinHash, MinHashLSH
 
 from gecko_hf.corpus.passages import normalise
+from gecko_hf.text import hash64
 
 PERMUTATIONS = 128
 MISSES_COUNT = (0.1, 0.9)  # weight of false candidates, which the comparison removes, and of missed ones
@@ -37,11 +38,6 @@ def word_runs(plain: str) -> Hashes:
     """Every five words in a row of a normalised text, for passages; a shorter text is one run."""
     words = plain.split()
     return _hashed(" ".join(words[i : i + RUN]) for i in range(max(1, len(words) - RUN + 1)))
-
-
-def hash64(text: str) -> int:
-    """A 64-bit hash of a text."""
-    return xxhash.xxh3_64_intdigest(text.encode())
 
 
 def _hashed(grams: Iterable[str]) -> Hashes:

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from gecko_hf.corpus.near import Hashes, hash64, rows_that_share
+from gecko_hf.corpus.near import Hashes, rows_that_share
 from gecko_hf.corpus.passages import Passage, plain_text
 from gecko_hf.errors import CorpusError
+from gecko_hf.text import hash64
 
 FILE = "train.parquet"
 BATCH = 4096  # passages in memory at a time

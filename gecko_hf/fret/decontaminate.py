@@ -15,10 +15,11 @@ from typing import Any
 import datasets
 import numpy as np
 
-from gecko_hf.corpus.near import NearIndex, hash64
+from gecko_hf.corpus.near import NearIndex
 from gecko_hf.corpus.passages import normalise
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.recipe import QualityRecipe
+from gecko_hf.text import hash64
 
 
 class TestSets:

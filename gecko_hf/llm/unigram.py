@@ -20,12 +20,13 @@ import hashlib
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import Stemmer
 
+from gecko_hf.llm.bags import Bag, Bags
 from gecko_hf.llm.base import Capability, PassagePrompt
 from gecko_hf.prompts import SEARCH_RESULT
 from gecko_hf.text import STOP_WORDS, is_prose, lead, sentences, words
@@ -34,6 +35,7 @@ MIN_QUERY_WORDS = 3
 DRAWS = 20  # ours: choices of words that are tried for one that keeps enough; the best of them is taken
 SENTENCES, MAX_SOURCE_WORDS, SHARED_TERMS = 12, 25, 2  # ours: which other sentences are about what the opening is about
 BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
+RECENT = 8192  # bags in memory: of a chunk of queries, which ask twice for each candidate
 GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
 
 
@@ -73,15 +75,11 @@ class UnigramAnnotator:
         self.lead_weight = lead_weight
         self.seed = seed
         self._stem = Stemmer.Stemmer("english").stemWords
-        self._bag = lru_cache(maxsize=65_536)(self._count)
+        self._bag = lru_cache(maxsize=RECENT)(self._found)
         self._frequency: Counter[str] = Counter()
         self._documents: Counter[str] = Counter()
         self._size = 0
-        for title, text in collection:
-            bag, _ = self._count(title, text)
-            self._frequency.update(bag)
-            self._documents.update(bag.keys())
-            self._size += 1
+        self._bags = Bags(self._gathered(collection))
         self._total = self._frequency.total()
         self._mean_length = self._total / max(1, self._size)
 
@@ -157,11 +155,25 @@ class UnigramAnnotator:
     def _terms(self, text: str) -> list[str]:
         return list(self._stem([w for w in words(text) if w not in STOP_WORDS] or words(text)))
 
-    def _count(self, title: str, text: str) -> tuple[Counter[str], int]:
+    def _gathered(self, collection: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, Bag]]:
+        """The passages' bags, counted into the collection model as they pass."""
+        for title, text in collection:
+            bag = self._count(title, text)
+            self._frequency.update(bag)
+            self._documents.update(bag.keys())
+            self._size += 1
+            yield title, text, bag
+
+    def _found(self, title: str, text: str) -> tuple[Bag, int]:
+        """A passage's bag and its length."""
+        bag = self._bags.find(title, text) or self._count(title, text)
+        return bag, sum(bag.values())
+
+    def _count(self, title: str, text: str) -> Counter[str]:
         bag = Counter(self._terms(f"{title} {text}"))
         for term in self._terms(lead(text)):
             bag[term] += self.lead_weight
-        return bag, bag.total()
+        return bag
 
     def _likelihood(self, prompt: PassagePrompt, terms: Sequence[str]) -> float:
         if not terms:
@@ -172,7 +184,7 @@ class UnigramAnnotator:
         for term in terms:
             # A word that the collection lacks counts as seen half a time, so that no likelihood is zero.
             background = max(self._frequency[term], 0.5) / self._total
-            total += math.log((bag[term] + mu * background) / (length + mu))
+            total += math.log((bag.get(term, 0) + mu * background) / (length + mu))
         return total / len(terms)
 
     def _relevance(self, prompt: PassagePrompt) -> float:
@@ -184,7 +196,7 @@ class UnigramAnnotator:
         score = bound = 0.0
         for term in self._terms(prompt.query):
             idf = self._idf(term)
-            score += idf * bag[term] * (BM25_K1 + 1) / (bag[term] + norm)
+            score += idf * (count := bag.get(term, 0)) * (BM25_K1 + 1) / (count + norm)
             bound += idf * (BM25_K1 + 1)
         return score / bound if bound else 0.0
 
