@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from rich.table import Table
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.corpus.passages import sample_rows
 from gecko_hf.errors import CorpusError, RecipeError
-from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, FRetPlan, Reader, Written, plan_fret
+from gecko_hf.fret.mine import FLOAT_BYTES, index_bytes
+from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, SAMPLE, FRetPlan, Reader, Written, plan_fret
 from gecko_hf.llm.budget import MILLION, BudgetRecipe
 from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
 from gecko_hf.pipeline import check_requirements, ensure_corpus
@@ -21,7 +23,13 @@ from gecko_hf.stages.run import Run
 
 
 def plan_run(
-    recipe: Recipe, console: Console, *, pilot: int = 0, rows: int | None = None, redo: bool = False
+    recipe: Recipe,
+    console: Console,
+    *,
+    pilot: int = 0,
+    rows: int | None = None,
+    passages: int | None = None,
+    redo: bool = False,
 ) -> FRetPlan:
     """Plan a recipe's FRet and show it. The corpus is read into the run folder, where the run finds it.
 
@@ -30,6 +38,7 @@ def plan_run(
         console: Where to show the plan.
         pilot: Seeds whose queries the model is asked for, to see how long they are; the run will find these answers.
         rows: Plan as if there were this many seeds of the same kind of text, instead of `fret.rows`.
+        passages: Plan the disk of a corpus of this many passages of the same kind.
         redo: Whether the run folder may hold another version of the recipe.
 
     Raises:
@@ -65,7 +74,8 @@ def plan_run(
     found = found if rows is None else found.scaled(rows)
     console.print(plan_table(found, recipe.budget))
     exact = all(_counter_name(llm) is not None for llm in recipe.llms if llm.backend != "unigram")
-    for line in _remarks(found, recipe, written, pilot, exact=exact):
+    lines = [_disk(found, recipe, job, passages or len(job.passages)), *_hours(found, recipe.budget)]
+    for line in [*lines, *_remarks(found, recipe, written, pilot, exact=exact)]:
         console.print(line, highlight=False, soft_wrap=True)
     return found
 
@@ -145,18 +155,46 @@ def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
     return table
 
 
-def _remarks(found: FRetPlan, recipe: Recipe, written: Written, pilot: int, *, exact: bool) -> list[str]:
-    budget, total = recipe.budget, found.total
-    lines = [f"Disk: about {found.disk / 1e6:,.0f} MB of answers and labels, without corpus, vectors and index."]
-    hours = budget.hours(total)
-    if hours is None:
-        lines.append(
+def _disk(found: FRetPlan, recipe: Recipe, job: Run, passages: int) -> str:
+    """Bytes of a build: what the model answers, and the corpus with its vectors."""
+    sample = job.passages[:SAMPLE]
+    text = passages * sum(len(p.title.encode()) + len(p.text.encode()) for p in sample) / len(sample)
+    vectors = passages * max(recipe.encoder.dims) * FLOAT_BYTES
+    index = index_bytes(passages, max(recipe.encoder.dims)) if passages > recipe.fret.exact_up_to else 0
+    return (
+        f"Disk: about {_size(found.disk)} of answers and labels. Corpus of {passages:,} passages: {_size(text)} of text, "
+        f"twice (parquet, and its copy that is mapped into memory), {_size(vectors)} of vectors"
+        + (f", {_size(index)} of index." if index else "; the search is exact.")
+    )
+
+
+def _size(count: float) -> str:
+    unit, by = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
+    return f"{count / by:,.1f} {unit}"
+
+
+def _hours(found: FRetPlan, budget: BudgetRecipe) -> list[str]:
+    """Time on the servers, where their speed is known: at most, and with a prefix cache that serves all it can."""
+    total = found.total
+    most = budget.hours(total)
+    computed = replace(total, prompt_tokens=total.prompt_tokens - sum(step.shared for step in found.steps))
+    least = budget.hours(computed)
+    if most is None or least is None:
+        return [
             "Hours: give budget.prompt_tokens_per_second and budget.completion_tokens_per_second as measured on your servers."
-        )
-    else:
+        ]
+
+    def told(hours: float) -> str:
         gpu_hours = hours * budget.gpus
         price = f", {gpu_hours * budget.gpu_hour_price:,.2f} at budget.gpu_hour_price" if budget.gpu_hour_price else ""
-        lines.append(f"Time: {hours:,.1f} hours, {gpu_hours:,.1f} GPU-hours{price}.")
+        return f"{hours:,.1f} hours, {gpu_hours:,.1f} GPU-hours{price}"
+
+    return [f"Time: {told(most)} without a prefix cache, {told(least)} with one that serves all it can."]
+
+
+def _remarks(found: FRetPlan, recipe: Recipe, written: Written, pilot: int, *, exact: bool) -> list[str]:
+    budget, total = recipe.budget, found.total
+    lines = []
     if pilot:
         lines.append(
             f"Queries: as in a pilot of {pilot} seeds, {written.kept:.0%} of which gave one; its answers are kept."

@@ -114,10 +114,20 @@ def test_prices_hours_and_a_limit_that_will_be_met_are_shown(recipe):
     planned = plan_run(replace(recipe, budget=budget), Console(file=screen, width=140), rows=1_000_000)
     total = planned.total
     hours = (total.prompt_tokens / 1000 + total.completion_tokens / 100) / 3600
+    cached = hours - sum(step.shared for step in planned.steps) / 1000 / 3600
     said = screen.getvalue()
     assert f"{(total.prompt_tokens * 2 + total.completion_tokens * 4) / 1e6:,.2f}" in said
-    assert f"{hours:,.1f} hours, {8 * hours:,.1f} GPU-hours, {24 * hours:,.2f} at budget.gpu_hour_price" in said
+    assert f"{hours:,.1f} hours, {8 * hours:,.1f} GPU-hours, {24 * hours:,.2f} at budget.gpu_hour_price without" in said
+    assert f"{cached:,.1f} hours, {8 * cached:,.1f} GPU-hours, {24 * cached:,.2f} at budget.gpu_hour_price with" in said
     assert "The run will stop at budget.max_requests (5)." in said
+
+
+def test_the_disk_of_a_corpus_is_that_of_its_text_vectors_and_index(recipe):
+    screen = io.StringIO()
+    plan_run(recipe, Console(file=screen, width=400), passages=3_000_000)
+    # Width 8: 32 bytes a vector; a code of 2 bytes and an id of 8; 2,048 lists.
+    assert "Corpus of 3,000,000 passages: " in screen.getvalue()
+    assert f"96.0 MB of vectors, {(3e6 * 10 + 32 * (2048 + 256)) / 1e6:.1f} MB of index." in screen.getvalue()
 
 
 def test_who_writes_and_who_judges_are_planned_each_with_its_own_prompts(recipe):

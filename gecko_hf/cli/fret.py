@@ -30,6 +30,9 @@ def plan(
         int | None,
         typer.Option(min=1, help="Plan for this many seeds of the same kind of text, whatever the corpus holds."),
     ] = None,
+    passages: Annotated[
+        int | None, typer.Option(min=1, help="Plan the disk for this many passages of the same kind, likewise.")
+    ] = None,
     redo: Redo = False,
 ) -> None:
     """Requests, tokens, money, hours and disk of a recipe's FRet, before it is built."""
@@ -39,7 +42,7 @@ def plan(
     quiet_libraries()
     from gecko_hf.plan import plan_run
 
-    plan_run(settings, console, pilot=pilot, rows=rows, redo=redo)
+    plan_run(settings, console, pilot=pilot, rows=rows, passages=passages, redo=redo)
 
 
 @fret.command()

@@ -52,7 +52,7 @@ def plan(
     settings = load_recipe(recipe, overrides or [])
     quiet_libraries()
     from gecko_hf.errors import RecipeError
-    from gecko_hf.training.plan import GPUS, Hardware, Shape, plan_table, plan_training, shape_of
+    from gecko_hf.training.plan import GPUS, Hardware, Shape, embedding_seconds, plan_table, plan_training, shape_of
 
     if gpu not in GPUS:
         raise RecipeError(f"--gpu {gpu} is not known. Known: {', '.join(GPUS)}.")
@@ -67,6 +67,8 @@ def plan(
     hardware = Hardware(gpu, gpus, mfu, fsdp)
     stages = plan_training(settings, shape, hardware, query_tokens=query_tokens, passage_tokens=passage_tokens)
     console.print(plan_table(stages, shape, hardware))
+    hours = embedding_seconds(shape, hardware, 1e6 * passage_tokens) / 3600
+    console.print(f"Embedding a million documents of {passage_tokens} tokens: {hours:.4f} hours.", highlight=False)
 
 
 def _stage(name: str, recipe: Path, overrides: list[str] | None, redo: bool) -> None:

@@ -23,6 +23,7 @@ REFINE = 10  # ours: proposals of the index for each neighbour that is kept
 TRAIN_PER_LIST = 40  # faiss asks for at least 39 training vectors a list
 PROBED = 16  # ours: one list in so many is searched
 BLOCK = 65_536  # vectors that are added at a time
+ID_BYTES, FLOAT_BYTES = 8, 4
 SAMPLE = 200  # passages whose neighbours measure the recall
 
 
@@ -119,8 +120,7 @@ def build_index(
     import faiss
 
     total, width = passages.shape
-    lists = max(1, 2 ** round(math.log2(math.sqrt(total))))
-    codes = next(c for c in range(max(1, width // 4), 0, -1) if width % c == 0)  # bytes a passage
+    lists, codes = index_shape(total, width)
     kind = f"IVF{lists},PQ{codes}"
     index: Any = faiss.index_factory(width, kind, faiss.METRIC_INNER_PRODUCT)
     draw = np.random.default_rng(0)
@@ -144,6 +144,18 @@ def build_index(
     faiss.write_index(index, str(partial))
     facts_file(file).write_text(json.dumps(facts), encoding="utf-8")
     partial.replace(file)  # last: an index that is there is whole and has its facts
+
+
+def index_shape(passages: int, width: int) -> tuple[int, int]:
+    """Lists of an index, and the bytes that stand for a passage's vector in it."""
+    lists = max(1, 2 ** round(math.log2(math.sqrt(passages))))
+    return lists, next(c for c in range(max(1, width // 4), 0, -1) if width % c == 0)
+
+
+def index_bytes(passages: int, width: int) -> int:
+    """How large an index is: a code and an 8-byte id a passage, a centre a list, 256 centres for each byte of a code."""
+    lists, codes = index_shape(passages, width)
+    return passages * (codes + ID_BYTES) + FLOAT_BYTES * width * (lists + 256)
 
 
 def facts_file(file: Path) -> Path:

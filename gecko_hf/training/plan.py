@@ -156,6 +156,11 @@ def plan_training(
     ]
 
 
+def embedding_seconds(shape: Shape, hardware: Hardware, tokens: float) -> float:
+    """Seconds in which all GPUs embed so many tokens: a forward pass, 2 operations a parameter and token."""
+    return 2 * shape.used * tokens / (hardware.count * hardware.peak * hardware.mfu)
+
+
 def plan_table(stages: list[StagePlan], shape: Shape, hardware: Hardware) -> Table:
     """The plan for the terminal."""
     table = Table(

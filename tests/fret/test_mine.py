@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gecko_hf.fret.mine import Miner, build_index, facts_file, open_miner, recall
+from gecko_hf.fret.mine import Miner, build_index, facts_file, index_bytes, open_miner, recall
 
 
 def unit(rows):
@@ -70,3 +70,9 @@ def test_a_query_whose_lists_hold_too_few_passages_is_searched_exactly(clustered
     miner.index.nprobe = 1
     found, _ = miner.neighbours(clustered[:3], 3000)
     assert all(len(set(row)) == 3000 for row in found)
+
+
+def test_an_index_is_as_large_as_foretold(tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
+    build_index(vectors, tmp_path / "passages.ivfpq", 10)
+    assert index_bytes(20_000, 32) == pytest.approx((tmp_path / "passages.ivfpq").stat().st_size, rel=0.02)
