@@ -37,6 +37,7 @@ def main() -> None:
     """Check the model, then use it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--client-ms", type=float, help="of the client's processor a request; as measured by default")
     options = parser.parse_args()
     say(
         "| at once | seconds each | ideal | measured | simulated | simulated to measured |\n|---:|---:|---:|---:|---:|---:|"
