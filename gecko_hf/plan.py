@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from gecko_hf.corpus.fingerprint import input_state
@@ -158,19 +159,14 @@ def plan_table(found: FRetPlan, budget: BudgetRecipe) -> Table:
 def _disk(found: FRetPlan, recipe: Recipe, job: Run, passages: int) -> str:
     """Bytes of a build: what the model answers, and the corpus with its vectors."""
     sample = job.passages[:SAMPLE]
-    text = passages * sum(len(p.title.encode()) + len(p.text.encode()) for p in sample) / len(sample)
+    text = passages * sum(len(p.title.encode()) + len(p.text.encode()) for p in sample) // len(sample)
     vectors = passages * max(recipe.encoder.dims) * FLOAT_BYTES
     index = index_bytes(passages, max(recipe.encoder.dims)) if passages > recipe.fret.exact_up_to else 0
     return (
-        f"Disk: about {_size(found.disk)} of answers and labels. Corpus of {passages:,} passages: {_size(text)} of text, "
-        f"twice (parquet, and its copy that is mapped into memory), {_size(vectors)} of vectors"
-        + (f", {_size(index)} of index." if index else "; the search is exact.")
+        f"Disk: about {decimal(found.disk)} of answers and labels. Corpus of {passages:,} passages: {decimal(text)} of text, "
+        f"twice (parquet, and its copy that is mapped into memory), {decimal(vectors)} of vectors"
+        + (f", {decimal(index)} of index." if index else "; the search is exact.")
     )
-
-
-def _size(count: float) -> str:
-    unit, by = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
-    return f"{count / by:,.1f} {unit}"
 
 
 def _hours(found: FRetPlan, budget: BudgetRecipe) -> list[str]:

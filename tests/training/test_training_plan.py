@@ -8,7 +8,7 @@ from transformers import AutoModel
 from gecko_hf.errors import RecipeError
 from gecko_hf.recipe import Recipe
 from gecko_hf.training.mixture_recipe import DataRecipe
-from gecko_hf.training.plan import Hardware, Shape, plan_table, plan_training, shape_of
+from gecko_hf.training.plan import Hardware, Shape, embedding_seconds, plan_table, plan_training, shape_of
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe
 
 SHAPE = Shape(parameters=150, used=100, layers=3, hidden=8)
@@ -37,6 +37,12 @@ def test_tokens_hours_and_memory_are_the_formulas():
     assert stage.tokens == 7 * 20 * (10 + 2 * 20)  # a query, a positive and a hard negative
     assert stage.seconds == pytest.approx(stage.tokens * 6 * 100 / (2 * 989e12 * 0.5))
     assert stage.memory == 16 * 150 + 34 * 3 * 8 * 10 * 50 + 2 * 4 * 10 * 2 * 20
+
+
+def test_embedding_is_a_forward_pass_on_all_gpus():
+    assert embedding_seconds(SHAPE, Hardware(count=2, mfu=0.5), 1e9) == pytest.approx(
+        2 * 100 * 1e9 / (2 * 989e12 * 0.5)
+    )
 
 
 def test_gradient_caching_costs_a_third_more_and_holds_one_column_of_a_mini_batch():
