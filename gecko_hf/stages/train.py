@@ -71,26 +71,30 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     from accelerate import PartialState
 
     from gecko_hf.training.data import build_set, with_vectors
+    from gecko_hf.training.reread import read_again
 
     recipe: StageRecipe = getattr(run.recipe, stage)
     mixture = recipe.mixture
     if run.recipe.fret.negative == "none":  # the run's own FRet has no negatives then
         mixture = {n: replace(e, hard_negatives=0) if e.is_own_fret else e for n, e in mixture.items()}
     own = str(run.paths.fret / "default")
-    sets = []
+    sets: list[TrainingSet] = []
     encode = _base_vectors(run, recipe) if any(entry.keep for entry in mixture.values()) else None
     with PartialState().main_process_first():
-        for name, entry in mixture.items():
+        for name, entry in sorted(mixture.items(), key=lambda item: item[1].kind == "reread"):  # these need the others
             with run.view.task(f"reading {name}") as report:
-                one = build_set(
-                    name,
-                    entry,
-                    run.paths.root / "mixture",
-                    run.recipe.seed,
-                    recipe.title_in_text,
-                    default=own,
-                    tests=run.tests,
-                )
+                if entry.kind == "reread":
+                    one = read_again(name, entry, sets, run.recipe.seed)
+                else:
+                    one = build_set(
+                        name,
+                        entry,
+                        run.paths.root / "mixture",
+                        run.recipe.seed,
+                        recipe.title_in_text,
+                        default=own,
+                        tests=run.tests,
+                    )
                 sets.append(with_vectors(one, encode) if encode and entry.keep else one)
                 report(len(sets[-1].rows), len(sets[-1].rows))
     if is_main():

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from gecko_hf.prompts import CLASSIFICATION, FACT_CHECKING, QUESTION_ANSWERING, SEARCH_RESULT, SEMANTIC_SIMILARITY
 
 Row = Mapping[str, Any]
+ID = " | id: "  # stands between a text and its unique id
 
 
 class Text(NamedTuple):
@@ -189,7 +190,7 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         foe = draw.randrange(len(texts))
         while classes[foe] == label:
             foe = draw.randrange(len(texts))
-        mark = f" | id: {hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}"
+        mark = f"{ID}{hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}"
         yield Example(texts[i], Text(texts[twin]), [Text(texts[foe])], mark=mark, label=number[label])
 
 

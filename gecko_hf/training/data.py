@@ -24,7 +24,7 @@ from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.source import by_role, pinned, read_source, state
 from gecko_hf.training.converters import KINDS, Example, Text
 from gecko_hf.training.mixture import document_writer
-from gecko_hf.training.mixture_recipe import DataRecipe
+from gecko_hf.training.mixture_recipe import DataRecipe, negatives_of
 
 if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
@@ -189,13 +189,6 @@ def in_format(rows: Any, form: PromptFormat) -> Any:
         return [replace(one, rows=in_format(one.rows, form)) for one in rows]
     texts = text_columns(rows)
     return rows.map(lambda batch: {name: [reworded(t, form) for t in batch[name]] for name in texts}, batched=True)
-
-
-def negatives_of(recipe: DataRecipe) -> int:
-    """How many hard negatives a row of a data set has."""
-    if recipe.positives == "label":
-        return 0
-    return KINDS[recipe.kind].hard if recipe.hard_negatives is None else recipe.hard_negatives
 
 
 def columns(hard_negatives: int) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.schema import number
 from gecko_hf.source_recipe import SourceRecipe
+from gecko_hf.training.converters import KINDS
 
 MOST_NEGATIVES = 16
-Kind = Literal["fret", "pairs", "passages", "hotpotqa", "fever", "medmcqa", "nli", "labels"]
+Kind = Literal["fret", "pairs", "passages", "hotpotqa", "fever", "medmcqa", "nli", "labels", "reread"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,10 @@ class DataRecipe(SourceRecipe):
     """A data set of a mixture.
 
     Attributes:
-        kind: How it is read (`converters.py`); `fret` without a source is the FRet of this run.
+        kind: How it is read (`converters.py`); `fret` without a source is the FRet of this run. `reread` has no source: it reads
+            queries of other sets again, under other prompts (`reread.py`).
+        of: Whose queries those are.
+        tasks: Task -> share of the rows that read their texts under it.
         task: What stands after `task:`; the kind's own task by default.
         symmetric: Whether documents are read as queries too; the kind's own by default.
         negatives: Whether other rows of a batch are negatives, or only the row's own.
@@ -37,6 +41,8 @@ class DataRecipe(SourceRecipe):
     """
 
     kind: Kind = "pairs"
+    of: list[str] = field(default_factory=list)
+    tasks: dict[str, float] = field(default_factory=dict)
     task: str | None = None
     symmetric: bool | None = None
     negatives: Literal["in_batch", "own_only"] = "in_batch"
@@ -61,7 +67,8 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
         RecipeError: For a data set without a source, some weights but not all, or a weight that is not positive.
     """
     for name, entry in mixture.items():
-        if entry.source is None and entry.kind != "fret":
+        _check_reread(mixture, name, where)
+        if entry.source is None and entry.kind not in ("fret", "reread"):
             raise RecipeError(f"{where}.{name}.source is missing. Name a file, a folder or a Hub data set id.")
         if entry.weight is not None and entry.weight <= 0:
             raise RecipeError(f"{where}.{name}.weight is {entry.weight}; it must be positive. Leave the data set out.")
@@ -85,6 +92,37 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
     if weighted and len(weighted) < len(mixture):
         missing = next(name for name in mixture if name not in weighted)
         raise RecipeError(f"{where}: {weighted[0]} has a weight and {missing} has none. Give one to all or to none.")
+
+
+def _check_reread(mixture: dict[str, DataRecipe], name: str, where: str) -> None:
+    """Refuse a set that reads others again but teaches, or that names no set that is there."""
+    entry = mixture[name]
+    if entry.kind != "reread":
+        if entry.of or entry.tasks:
+            raise RecipeError(f"{where}.{name}: of and tasks go with kind: reread, and this is kind: {entry.kind}.")
+        return
+    others = [n for n, other in mixture.items() if other.kind != "reread"]
+    if not entry.of or (unknown := sorted(set(entry.of) - set(others))):
+        seen = f"is not among the sets: {', '.join(unknown)}" if entry.of else "is empty"
+        raise RecipeError(f"{where}.{name}.of {seen}. Name some of {', '.join(others) or 'the sets beside it'}.")
+    if not entry.tasks or min(entry.tasks.values()) < 0 or not sum(entry.tasks.values()):
+        raise RecipeError(f"{where}.{name}.tasks is {entry.tasks}. Give tasks with their shares, {{search result: 1}}.")
+    if entry.learn or not entry.keep:
+        raise RecipeError(
+            f"{where}.{name} has learn {entry.learn:g} and keep {entry.keep:g}. What is read again is only kept, for two "
+            "texts of a row have nothing to do with each other: set learn: 0 and keep: 1."
+        )
+    if entry.source or entry.task or entry.scores or entry.positives == "label" or entry.hard_negatives:
+        raise RecipeError(
+            f"{where}.{name}: kind: reread has of and tasks in the place of source, task, scores and positives."
+        )
+
+
+def negatives_of(entry: DataRecipe) -> int:
+    """How many hard negatives a row of a data set has."""
+    if entry.positives == "label" or entry.kind == "reread":
+        return 0
+    return KINDS[entry.kind].hard if entry.hard_negatives is None else entry.hard_negatives
 
 
 def steps_shares(mixture: dict[str, DataRecipe], batches: Sequence[int]) -> list[float]:

@@ -21,8 +21,7 @@ from rich.table import Table
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.recipe import Recipe
-from gecko_hf.training.converters import KINDS
-from gecko_hf.training.mixture_recipe import DataRecipe
+from gecko_hf.training.mixture_recipe import negatives_of
 from gecko_hf.training.recipe import StageRecipe
 
 GPUS = {  # dense bfloat16 operations a second and bytes of memory; NVIDIA's data sheets
@@ -214,12 +213,8 @@ def _documents(stage: StageRecipe, own: int) -> float:
     if not stage.mixture:
         return 1 + own
     weights = [entry.weight or 1.0 for entry in stage.mixture.values()]
-    found = [1 + (own if e.is_own_fret else _hard(e)) for e in stage.mixture.values()]
+    found = [1 + (own if e.is_own_fret else negatives_of(e)) for e in stage.mixture.values()]
     return sum(w * n for w, n in zip(weights, found, strict=True)) / sum(weights)
-
-
-def _hard(entry: DataRecipe) -> int:
-    return KINDS[entry.kind].hard if entry.hard_negatives is None else entry.hard_negatives
 
 
 def _steps(name: str, stage: StageRecipe, recipe: Recipe, rows: int) -> int:

@@ -21,6 +21,7 @@ finetune:
   steps: 3
   batch_size: 4
   mixture:
+    again: {{kind: reread, of: [labels, kept], tasks: {{search result: 1}}, learn: 0, keep: 1, weight: 1}}
     fret: {{kind: fret, weight: 1}}
     kept: {{kind: pairs, source: "{folder}/pairs.jsonl", keep: 1, learn: 0, weight: 1}}
     labels: {{kind: labels, source: "{folder}/labels.jsonl", weight: 1}}
@@ -89,6 +90,7 @@ def test_the_card_and_the_page_show_the_tasks_and_the_mixture(run):
     card = (paths.model / "README.md").read_text(encoding="utf-8")
     assert "| mean over types |" in card
     assert "| labels | labels |" in card
+    assert "| again | reread | labels, kept |" in card
     assert "No human labels" not in card
     assert "Held-out data sets" in (paths.report / "report.html").read_text(encoding="utf-8")
 

@@ -25,6 +25,10 @@ PASSAGES = [
 ]
 
 
+def reread(**other):
+    return DataRecipe(**{"kind": "reread", "of": ["b"], "tasks": {"x": 1.0}, "learn": 0.0, "keep": 1.0} | other)
+
+
 @pytest.fixture
 def source(tmp_path):
     def write(rows, name="rows.jsonl"):
@@ -196,6 +200,15 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
         ({"a": DataRecipe(kind="labels", source="x", positives="label", hard_negatives=1)}, "and no hard ones"),
         ({"a": DataRecipe(kind="fret", learn=0.0)}, "learn 0 and keep 0"),
         ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
+        ({"a": DataRecipe(kind="fret", of=["b"])}, "of and tasks go with kind: reread, and this is kind: fret"),
+        ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is empty. Name some of b."),
+        ({"a": reread(of=["c", "b"]), "b": DataRecipe(kind="fret")}, "not among the sets: c. Name some of b."),
+        ({"a": reread(), "b": reread()}, "a.of is not among the sets: b. Name some of the sets beside it."),
+        ({"a": reread(tasks={}), "b": DataRecipe(kind="fret")}, "a.tasks is {}. Give tasks with their shares"),
+        ({"a": reread(tasks={"x": 0.0}), "b": DataRecipe(kind="fret")}, "Give tasks with their shares"),
+        ({"a": reread(learn=1.0), "b": DataRecipe(kind="fret")}, "a has learn 1 and keep 1. What is read again"),
+        ({"a": reread(keep=0.0), "b": DataRecipe(kind="fret")}, "set learn: 0 and keep: 1"),
+        ({"a": reread(source="x"), "b": DataRecipe(kind="fret")}, "in the place of source, task, scores"),
     ],
 )
 def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):

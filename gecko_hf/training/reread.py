@@ -1,0 +1,47 @@
+"""Queries that a mixture has, read again under other tasks' prompts.
+
+What a labelled set teaches under `task: classification` moves the same and similar texts under every other prompt too: the
+prompt is four words of the text. A set of this kind shows the model those texts under the other prompts, and is only kept, as
+the untouched base reads them; so the prompt, and nothing else, is what tells one reading from the other. Ours; learning
+without forgetting (Li & Hoiem 2016, arXiv 1606.09282) reads the new task's inputs for the old ones in the same way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import datasets
+
+from gecko_hf.prompts import format_query, without_prompt
+from gecko_hf.training.converters import ID
+from gecko_hf.training.data import TrainingSet
+from gecko_hf.training.mixture_recipe import DataRecipe
+
+
+def read_again(name: str, recipe: DataRecipe, sets: Sequence[TrainingSet], seed: int) -> TrainingSet:
+    """Rows of two texts each, both under the row's task.
+
+    Args:
+        name: As in the recipe.
+        recipe: Its block; `rows` caps the rows, and each set gives its equal part of their texts, or all that it has.
+        sets: The sets of the mixture, those among them that `recipe.of` names.
+        seed: Seeds which texts are taken, their order and their tasks.
+    """
+    draw = random.Random(seed)  # not security: seeded sampling
+    texts: dict[str, None] = {}
+    for one in sets:
+        if one.name in recipe.of:
+            queries = list(dict.fromkeys(without_prompt(q).partition(ID)[0] for q in one.rows["anchor"]))
+            draw.shuffle(queries)
+            texts |= dict.fromkeys(queries[: 2 * recipe.rows // len(recipe.of)] if recipe.rows else queries)
+    order = list(texts)
+    draw.shuffle(order)
+    pairs = list(zip(order[::2], order[1::2], strict=False))  # an odd one has no partner
+    tasks = draw.choices(list(recipe.tasks), list(recipe.tasks.values()), k=len(pairs))
+    rows = {
+        column: [format_query(task, pair[side]) for task, pair in zip(tasks, pairs, strict=True)]
+        for side, column in enumerate(("anchor", "positive"))
+    }
+    aside = {"no second text for a row": 1} if len(order) % 2 else {}
+    return TrainingSet(name, datasets.Dataset.from_dict(rows), aside, recipe)
