@@ -38,7 +38,8 @@ def plan_run(
         recipe: What would run.
         console: Where to show the plan.
         pilot: Seeds whose queries the model is asked for, to see how long they are; the run will find these answers.
-        rows: Plan as if there were this many seeds of the same kind of text, instead of `fret.rows`.
+        rows: Plan as if there were this many seeds of the same kind of text, instead of `fret.rows`. The queries of held-out
+            passages are not counted then: `evaluation.held_out_most` limits them, so they do not grow with the seeds.
         passages: Plan the disk of a corpus of this many passages of the same kind.
         redo: Whether the run folder may hold another version of the recipe.
 
@@ -70,7 +71,7 @@ def plan_run(
             writer, judge = told, told if recipe.judge is None else judge
     else:
         written = _examples(reader, asked)
-    tests = len(job.held_out) if recipe.evaluation.yardstick == "held_out" else 0
+    tests = len(job.held_out) if rows is None and recipe.evaluation.yardstick == "held_out" else 0
     found = plan_fret(job.passages, seeds, asked, recipe.fret, written, writer, judge, recipe.seed, tests)
     found = found if rows is None else found.scaled(rows)
     console.print(plan_table(found, recipe.budget))

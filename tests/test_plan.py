@@ -87,7 +87,7 @@ def test_without_a_pilot_nothing_is_asked_and_it_says_what_it_took(recipe, serve
     screen = io.StringIO()
     planned = plan_run(recipe, Console(file=screen, width=140), rows=1200)
     assert sum(server.requests.values()) == before
-    assert (planned.seeds, planned.total.requests) == (1200, (HELD_OUT + 12 * (1 + 3 * 4)) * 100)
+    assert (planned.seeds, planned.total.requests) == (1200, 12 * (1 + 3 * 4) * 100)
     said = screen.getvalue()
     assert "taken to be as long as the few-shot examples" in said
     assert "llm.tokenizer=FOLDER_OR_HUB_ID counts them" in said
