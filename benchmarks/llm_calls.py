@@ -6,7 +6,8 @@ docstrings; a seed's candidates are the 20 passages around it, so that a passage
 where a corpus is densely sampled. The loop and the runner are told the server's capacity; ours finds it out.
 
 With `--distilabel-python PATH`, the Python of an environment with distilabel, its client takes a turn
-(benchmarks/distilabel_client.py); the start of that process is not counted, its processor seconds are not known.
+(benchmarks/distilabel_client.py). Neither the start of that process nor the loading of our tokenizer is counted; the processor
+seconds of the former are not known.
 """
 
 from __future__ import annotations
@@ -144,11 +145,12 @@ def write_tokenizer(passages: Sequence[Passage], folder: Path) -> str:
     return str(folder)
 
 
-def ours(*, one_pass: bool, by_passage: bool) -> Callable[[Job], None]:
-    """FRet's own path: all queries, then the scores chunk by chunk."""
+def ours(*, one_pass: bool, by_passage: bool) -> Callable[[Job], float]:
+    """FRet's own path: all queries, then the scores chunk by chunk. Tells when the tokenizer had been loaded."""
 
-    def ask(job: Job) -> None:
+    def ask(job: Job) -> float:
         model = OpenAIModel([job.url], model="m", concurrency=512, tokenizer=job.tokenizer)
+        begun = time.perf_counter()
         llm = PromptedAnnotator(model, load_prompts(), GREEDY)
         written, rejected = generate_queries(llm, job.seeds, [TASK] * len(job.seeds))
         assert not rejected, rejected[0]
@@ -166,6 +168,7 @@ def ours(*, one_pass: bool, by_passage: bool) -> Callable[[Job], None]:
             else:
                 llm.log_likelihood(prompts, [p.query or "" for p in prompts])
                 llm.label_log_likelihoods(prompts, RELEVANCE_LABELS)
+        return begun
 
     return ask
 

@@ -88,7 +88,7 @@ def _counter_name(llm: LLMRecipe) -> str | None:
 
 def _reader(llm: LLMRecipe) -> Reader | None:
     """A block's language model: its prompts, and its own tokenizer where its name is known. None for `unigram`."""
-    from gecko_hf.llm.endpoints.model import load_tokenizer
+    from gecko_hf.llm.endpoints.tokens import load_tokenizer
     from gecko_hf.llm.fewshot import load_prompts
 
     if llm.backend == "unigram":

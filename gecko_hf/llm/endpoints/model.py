@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +12,12 @@ from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, SpanScore
 from gecko_hf.llm.endpoints.http import Connections, verdict
 from gecko_hf.llm.endpoints.secret import Secret
+from gecko_hf.llm.endpoints.tokens import Tokens, load_tokenizer
 from gecko_hf.llm.endpoints.transport import Failure, Transport
+from gecko_hf.llm.endpoints.turns import Turns
 from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
 
-PREFIXES_KEPT = 4096  # tokenised prefixes; the labels of one prompt share theirs, and the queries of one passage
+READY = 2  # ours: texts whose tokens are counted or whose answers are awaited, in multiples of the requests in flight
 
 
 class EndpointModel(ABC):
@@ -53,8 +54,8 @@ class EndpointModel(ABC):
         self.concurrency = concurrency
         self.timeout = timeout
         self.transport = Transport([u.rstrip("/") for u in urls], concurrency=concurrency, give_up=give_up)
-        self._tokenizer = load_tokenizer(tokenizer) if tokenizer else None
-        self._prefixes: OrderedDict[str, list[int]] = OrderedDict()
+        self._turns = Turns(lambda: READY * self.transport.limit)
+        self.tokens = Tokens(load_tokenizer(tokenizer) if tokenizer else None, self._ask_tokens)
         self._connections: Connections | None = None
 
     @property
@@ -67,6 +68,7 @@ class EndpointModel(ABC):
     async def __aenter__(self) -> Self:
         self._connections = Connections(self.secret, self.timeout)
         self.transport.start_session()
+        self._turns.start_session()
         return self
 
     async def __aexit__(
@@ -95,11 +97,15 @@ class EndpointModel(ABC):
             BoundaryError: If a span does not begin and end on token boundaries.
             LLMError: If the server gives no log-probabilities of prompts.
         """
+        async with self._turns.turn():
+            return await self._score(text, spans)
+
+    async def _score(self, text: str, spans: Sequence[Span]) -> Scores:
         positions = boundaries(text, spans)
-        ids = await self._ids(text)
+        ids = await self.tokens.of(text)
         at = {0: 0, len(text): len(ids)}
         for position in positions:
-            at[position] = check_prefix(ids, await self._ids(text[:position], keep=True), text, position)
+            at[position] = check_prefix(ids, await self.tokens.of_prefix(text[:position]), text, position)
         ranges = [(at[start], at[end]) for start, end in spans]
         logprobs = await self.transport.call(lambda url: self._checked(url, self._prompt_logprobs(url, text, ids)))
         rows = [logprobs[first:last] for first, last in ranges]
@@ -123,19 +129,9 @@ class EndpointModel(ABC):
     async def _tokenize(self, url: str, text: str) -> list[int]:
         """Tokens of a text as the server reads it, special tokens in front included."""
 
-    async def _ids(self, text: str, *, keep: bool = False) -> list[int]:
-        if text in self._prefixes:
-            return self._prefixes[text]
-        ids: list[int]
-        if self._tokenizer is not None:
-            ids = list(self._tokenizer(text)["input_ids"])
-        else:
-            ids = await self.transport.call(lambda url: self._checked(url, self._tokenize(url, text)))
-        if keep:
-            self._prefixes[text] = ids
-            if len(self._prefixes) > PREFIXES_KEPT:
-                self._prefixes.popitem(last=False)
-        return ids
+    async def _ask_tokens(self, text: str) -> list[int]:
+        answer: list[int] = await self.transport.call(lambda url: self._checked(url, self._tokenize(url, text)))
+        return answer
 
     async def _post(self, url: str, body: dict[str, Any]) -> Any:
         return await self.connections.json("POST", url, body)
@@ -180,17 +176,3 @@ def whole(logprobs: Sequence[float | None], ids: Sequence[int]) -> list[float | 
     ):
         raise Failure("log-probabilities that are missing, positive or not finite.")
     return [*[None] * hidden, *given]
-
-
-def load_tokenizer(path: str) -> Any:
-    """A model's tokenizer.
-
-    Raises:
-        LLMError: If none loads from there.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise LLMError(f"llm.tokenizer {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error

@@ -70,7 +70,7 @@ class OpenAIModel(EndpointModel):
     async def score(self, text: str, spans: Sequence[Span]) -> Scores:
         """Log-probabilities of spans of a text in one pass; see `EndpointModel.score`."""
         if self._head is None:
-            first, second = await self._ids("a"), await self._ids("7")
+            first, second = await self.tokens.of("a"), await self.tokens.of("7")
             self._head = next((i for i, (x, y) in enumerate(zip(first, second, strict=False)) if x != y), 0)
         return await super().score(text, spans)
 

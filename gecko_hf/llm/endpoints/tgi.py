@@ -67,7 +67,7 @@ class TGIModel(EndpointModel):
     async def generate(self, prompt: str, sampling: Sampling) -> Completion:
         """Continue a prompt; its tokens are counted by the tokenizer, since TGI does not say how many it read."""
         done = await super().generate(prompt, sampling)
-        return replace(done, prompt_tokens=len(await self._ids(prompt)))
+        return replace(done, prompt_tokens=len(await self.tokens.of(prompt)))
 
     async def _generate(self, url: str, prompt: str, sampling: Sampling) -> Completion:
         # Temperature 0 is 422 here; greedy is the absence of sampling.

@@ -77,6 +77,11 @@ class Transport:
         self._alarm: asyncio.TimerHandle | None = None
         self._last_success = time.monotonic()
 
+    @property
+    def limit(self) -> float:
+        """How many requests may be in flight now, at all endpoints together."""
+        return sum(endpoint.limiter.limit for endpoint in self.endpoints)
+
     def start_session(self) -> None:
         """Begin a stretch of requests of one kind, in the running event loop."""
         self._last_success = time.monotonic()

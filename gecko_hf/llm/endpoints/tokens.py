@@ -1,0 +1,70 @@
+"""Tokens of texts as the served model reads them: counted by its own tokenizer, or asked of the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from gecko_hf.errors import LLMError
+
+KEPT = 4096  # prefixes; the labels of one prompt share theirs, and the queries of one passage
+
+
+class Tokens:
+    """Counts in a thread beside the event loop, which reads answers meanwhile; one thread, for a tokenizer is not to be shared.
+
+    Args:
+        tokenizer: The model's tokenizer; None where the server is asked.
+        ask: Asks the server.
+    """
+
+    def __init__(self, tokenizer: Any | None, ask: Callable[[str], Awaitable[list[int]]]) -> None:
+        self._tokenizer = tokenizer
+        self._ask = ask
+        self._kept: OrderedDict[str, list[int]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[list[int]]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokens")  # started by the first text
+
+    async def of(self, text: str) -> list[int]:
+        """The tokens of a text, special tokens in front included."""
+        if self._tokenizer is None:
+            return await self._ask(text)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._count, text)
+
+    async def of_prefix(self, text: str) -> list[int]:
+        """The same for what many texts begin with: kept, and counted once for all who ask at the same time."""
+        if text in self._kept:
+            return self._kept[text]
+        task = self._asked.get(text)
+        if task is None:
+            task = self._asked[text] = asyncio.ensure_future(self.of(text))
+            task.add_done_callback(lambda done: self._settle(text, done))
+        return await asyncio.shield(task)  # one who is cancelled does not cancel it for the others
+
+    def _count(self, text: str) -> list[int]:
+        assert self._tokenizer is not None
+        return list(self._tokenizer(text)["input_ids"])
+
+    def _settle(self, text: str, task: asyncio.Task[list[int]]) -> None:
+        del self._asked[text]
+        if not task.cancelled() and task.exception() is None:
+            self._kept[text] = task.result()
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+
+
+def load_tokenizer(path: str) -> Any:
+    """A model's tokenizer.
+
+    Raises:
+        LLMError: If none loads from there.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise LLMError(f"llm.tokenizer {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
