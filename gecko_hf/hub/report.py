@@ -19,6 +19,7 @@ import yaml
 
 from gecko_hf.hub.chart import CIRCLE, DIAMOND, SQUARE, Chart, render, round_ticks
 from gecko_hf.hub.tables import COLUMNS
+from gecko_hf.hub.task_chart import TASKS_CHART, draw_tasks
 from gecko_hf.hub.task_scores import task_lines
 
 SHOWN_CHARS = 1200  # of a passage in the row browser; thousands of whole ones would make a page that opens slowly
@@ -39,7 +40,7 @@ def write_report(
     passages: Mapping[str, Mapping[str, str]],
     folder: Path,
 ) -> Path:
-    """Write `report.html`, which loads nothing from anywhere, and `scores.svg` beside it.
+    """Write `report.html`, which loads nothing from anywhere, `scores.svg` beside it, and `tasks.svg` where there are tasks.
 
     Args:
         summary: The numbers of the run.
@@ -53,6 +54,7 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw_scores(summary, folder / "scores.svg")
+    task_charts = draw_tasks(summary["task_scores"], folder / TASKS_CHART)
     values = {
         "summary": summary,
         "headline": headline(summary),
@@ -61,6 +63,7 @@ def write_report(
         "score_groups": _score_groups(summary),
         "columns": COLUMNS,
         "task_lines": task_lines(dict(summary)),
+        "task_charts": task_charts,
         "loss_charts": {stage: loss_chart(curve) for stage, curve in curves.items()},
         "label_charts": {measure: label_chart(rows, measure) for measure in ("ql", "rc")},
         "ranks": {key: _rank_shares(rows, key) for key in ("seed_fused_rank", "positive_rank")},

@@ -6,12 +6,24 @@ counts as retrieval, and pair classification as similarity.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 from rich.table import Table
 
+MEAN = "mean over types"
 TYPES = {"Reranking": "Retrieval", "PairClassification": "STS"}
+
+
+def type_means(scores: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, float]]:
+    """(Role, width) -> type -> mean of its tasks, in points; under `MEAN` the mean over types, which stands last."""
+    values: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for s in sorted(scores, key=lambda s: TYPES.get(s["type"], s["type"])):
+        of = values.setdefault((s["role"], s["dim"]), {})
+        of.setdefault(TYPES.get(s["type"], s["type"]), []).append(100 * s["value"])
+    means = {who: {kind: fmean(found) for kind, found in of.items()} for who, of in values.items()}
+    return {who: of | {MEAN: fmean(of.values())} for who, of in means.items()}
 
 
 def task_lines(summary: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -27,10 +39,7 @@ def task_lines(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     dims = sorted({s["dim"] for s in scores if s["role"] == "gecko"}, reverse=True)
     widest = max(s["dim"] for s in scores if s["role"] == "base")
     tasks = {s["task"]: (TYPES.get(s["type"], s["type"]), s["metric"]) for s in scores}
-    kinds = sorted({kind for kind, _ in tasks.values()})
-
-    def of_type(role: str, dim: int, kind: str) -> float:
-        return fmean(found[role, dim, task] for task, (own, _) in tasks.items() if own == kind)
+    means = type_means(scores)
 
     def line(label: tuple[str, str, str], base: float, own: list[float]) -> tuple[str, ...]:
         return (*label, f"{base:.1f}", *(cell for value in own for cell in (f"{value:.1f}", f"{value - base:+.1f}")))
@@ -45,14 +54,14 @@ def task_lines(summary: dict[str, Any]) -> list[tuple[str, ...]]:
         for task, (kind, metric) in sorted(tasks.items(), key=lambda item: (item[1], item[0]))
     ]
     lines += [
-        line((f"mean of {kind}", "", ""), of_type("base", widest, kind), [of_type("gecko", d, kind) for d in dims])
-        for kind in kinds
+        line(
+            (kind if kind == MEAN else f"mean of {kind}", "", ""),
+            value,
+            [means["gecko", dim][kind] for dim in dims],
+        )
+        for kind, value in means["base", widest].items()
     ]
-    means = [
-        fmean(of_type(role, dim, kind) for kind in kinds)
-        for role, dim in [("base", widest), *(("gecko", d) for d in dims)]
-    ]
-    return [head, *lines, line(("mean over types", "", ""), means[0], means[1:])]
+    return [head, *lines]
 
 
 def task_table(summary: dict[str, Any]) -> Table | None:
