@@ -6,8 +6,8 @@ docstrings; a seed's candidates are the 20 passages around it, so that a passage
 where a corpus is densely sampled. The loop and the runner are told the server's capacity; ours finds it out.
 
 With `--distilabel-python PATH`, the Python of an environment with distilabel, its client takes a turn
-(benchmarks/distilabel_client.py). Neither the start of that process nor the loading of our tokenizer is counted; the processor
-seconds of the former are not known.
+(benchmarks/distilabel_client.py). The start of that process and the loading of our tokenizer are not counted in the seconds, the
+latter is in the client's processor; that of the process is not known.
 """
 
 from __future__ import annotations

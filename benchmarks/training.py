@@ -8,7 +8,10 @@ together (`chunk_size`). What is timed is training alone.
 
 With `--flag-python PATH`, the Python of an environment with FlagEmbedding 1.4 (`pip install FlagEmbedding "transformers<5"
 "sentence-transformers<5.2" "datasets<4.5"`), its trainer takes a third turn. Its loss has no same-tower negatives, which cost
-next to nothing; its seconds are those that it tells itself.
+next to nothing. With `--tevatron-python PATH`, that of one with Tevatron 0.1 (of 2022, the latest in the package index: `pip
+install tevatron "transformers==4.40.2" "accelerate<1" "numpy<2" "datasets<3"`), its trainer takes another. It pads all passages
+to the greatest length and all queries to the longest, and compares [CLS] vectors by their product, so its loss says nothing
+here. The seconds of both are those that they tell themselves.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ NAMES = {
     "ours": "gecko_hf, chunk_size 8",
     "stock": "SentenceTransformerTrainer, MultipleNegativesRankingLoss",
     "flag": "FlagEmbedding's trainer",
+    "tevatron": "Tevatron's trainer",
 }
+PEERS = ("flag", "tevatron")
 TEMPERATURE = 0.05
 
 
@@ -44,6 +49,7 @@ def main() -> None:
     parser.add_argument("--max-seq-length", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--flag-python", help="python of an environment with FlagEmbedding")
+    parser.add_argument("--tevatron-python", help="python of an environment with Tevatron")
     parser.add_argument("--child", choices=NAMES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -53,9 +59,9 @@ def main() -> None:
         f"--rows={options.rows}",
         f"--batch-size={options.batch_size}",
         f"--max-seq-length={options.max_seq_length}",
-        *([f"--flag-python={options.flag_python}"] if options.flag_python else []),
+        *(f"--{name}-python={python_of(name, options)}" for name in PEERS if python_of(name, options)),
     ]
-    names = [name for name in NAMES if name != "flag" or options.flag_python]
+    names = [name for name in NAMES if name not in PEERS or python_of(name, options)]
     found = each_alone(__file__, names, settings, options.rounds)
     say(f"{options.rows} rows, batch size {options.batch_size}, up to {options.max_seq_length} tokens a text")
     say("| | tokens/s | throughput, ours to it | least | most | peak memory | mean loss |")
@@ -73,6 +79,11 @@ def main() -> None:
         record("training", who=name, tokens_per_second=speed, ratio=round(middle, 3), memory_gib=memory, losses=losses)
 
 
+def python_of(name: str, options: argparse.Namespace) -> str | None:
+    """The Python of a peer's environment."""
+    return getattr(options, f"{name}_python")
+
+
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Tokens a second (padding not counted), peak memory and the loss of every step."""
     import datasets
@@ -84,8 +95,9 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     tokens = sum(int(model.preprocess(column)["attention_mask"].sum()) for column in columns.values())
     who = resource.RUSAGE_SELF
     with tempfile.TemporaryDirectory() as folder:
-        if name == "flag":
-            losses, seconds = train_flag(columns, options, Path(folder))
+        if name in PEERS:
+            train_peer = {"flag": train_flag, "tevatron": train_tevatron}[name]
+            losses, seconds = train_peer(columns, options, Path(folder))
             who = resource.RUSAGE_CHILDREN
         else:
             train = {"ours": train_ours, "stock": train_stock}[name]
@@ -145,20 +157,54 @@ def train_stock(model: Any, rows: Any, batch_size: int, folder: Path) -> list[fl
 
 
 def train_flag(columns: dict[str, list[str]], options: argparse.Namespace, folder: Path) -> tuple[list[float], float]:
-    """FlagEmbedding's command in its own environment: the losses and seconds that it prints."""
-    from gecko_hf.model.encoder import resolve_base
-
+    """FlagEmbedding's command in its own environment."""
     rows = ({"query": q, "pos": [p], "neg": []} for q, p in zip(columns["anchor"], columns["positive"], strict=True))
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     settings = {
-        "model_name_or_path": resolve_base(BASE), "train_data": folder / "rows.jsonl", "cache_path": folder / "cache",
-        "train_group_size": 1, "query_max_len": options.max_seq_length, "passage_max_len": options.max_seq_length,
-        "per_device_train_batch_size": options.batch_size, "num_train_epochs": 1, "learning_rate": 2e-5, "warmup_ratio": 0.1,
-        "temperature": TEMPERATURE, "sentence_pooling_method": "mean", "output_dir": folder / "model", "logging_steps": 1,
-        "save_strategy": "no", "report_to": "none", "dataloader_drop_last": True, "use_cpu": True, "disable_tqdm": True,
+        "train_data": folder / "rows.jsonl", "cache_path": folder / "cache", "temperature": TEMPERATURE,
+        "query_max_len": options.max_seq_length, "passage_max_len": options.max_seq_length, "train_group_size": 1,
+        "sentence_pooling_method": "mean", "report_to": "none", "use_cpu": True,
     }  # fmt: skip
-    command = [options.flag_python, "-m", "FlagEmbedding.finetune.embedder.encoder_only.base"]
-    command += [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return run_peer("flag", "FlagEmbedding.finetune.embedder.encoder_only.base", settings, options, folder)
+
+
+def train_tevatron(
+    columns: dict[str, list[str]], options: argparse.Namespace, folder: Path
+) -> tuple[list[float], float]:
+    """Tevatron's command in its own environment; it reads tokens, as its own preparation of a data set writes them."""
+    from transformers import AutoTokenizer
+
+    from gecko_hf.model.encoder import resolve_base
+
+    tokenizer, most = AutoTokenizer.from_pretrained(resolve_base(BASE)), options.max_seq_length
+    tokens = {
+        name: [tokenizer.encode(t, add_special_tokens=False, truncation=True, max_length=most) for t in texts]
+        for name, texts in columns.items()
+    }
+    pairs = zip(tokens["anchor"], tokens["positive"], strict=True)
+    rows = ({"query": q, "positives": [p], "negatives": []} for q, p in pairs)
+    (folder / "rows").mkdir()
+    (folder / "rows" / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    settings = {
+        "train_dir": folder / "rows", "data_cache_dir": folder / "cache", "train_n_passages": 1, "p_max_len": most,
+        "q_max_len": min(most, 2 + max(map(len, tokens["anchor"]))), "use_cpu": True, "report_to": "none",
+    }  # fmt: skip
+    return run_peer("tevatron", "tevatron.driver.train", settings, options, folder)
+
+
+def run_peer(
+    name: str, module: str, own: dict[str, Any], options: argparse.Namespace, folder: Path
+) -> tuple[list[float], float]:
+    """A trainer built on that of transformers, in its own environment: the losses and seconds that it prints."""
+    from gecko_hf.model.encoder import resolve_base
+
+    settings = own | {
+        "model_name_or_path": resolve_base(BASE), "per_device_train_batch_size": options.batch_size, "num_train_epochs": 1,
+        "learning_rate": 2e-5, "warmup_ratio": 0.1, "output_dir": folder / "model", "logging_steps": 1, "save_strategy": "no",
+        "dataloader_drop_last": True, "disable_tqdm": True,
+    }  # fmt: skip
+    command = [str(python_of(name, options)), "-m", module]
+    command += [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     losses = [float(value) for value in re.findall(r"'loss': '?([0-9.]+)", done.stdout)]
     return losses, float(re.findall(r"'train_runtime': '?([0-9.]+)", done.stdout)[0])

@@ -22,7 +22,7 @@ from gecko_hf.hub.provenance import (
 )
 from gecko_hf.hub.publish import NAMES, PROVENANCE, Content, Publisher, Target
 from gecko_hf.hub.shards import shards
-from gecko_hf.hub.task_chart import TASKS_CHART
+from gecko_hf.hub.task_chart import TASKS_CHART, draw_tasks
 from gecko_hf.run_folder import Paths
 
 if TYPE_CHECKING:
@@ -106,8 +106,9 @@ def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: 
         for file in sorted(run.paths.model.rglob("*"))
         if file.is_file() and file.name != "README.md"
     }
-    charts = ["scores.svg", *([TASKS_CHART] if run.summary["task_scores"] else [])]
-    files |= {name: run.paths.report / name for name in charts}
+    files["scores.svg"] = run.paths.report / "scores.svg"
+    if draw_tasks(run.summary["task_scores"], run.paths.report / TASKS_CHART):  # older reports have none
+        files[TASKS_CHART] = run.paths.report / TASKS_CHART
     files[PROVENANCE] = model_provenance(run.summary, files, fret)
     files["README.md"] = model_card(run.summary, run.paths, target.id, fret, licence).encode()
     publisher = Publisher(api, target, files)

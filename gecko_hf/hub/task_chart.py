@@ -10,17 +10,14 @@ from gecko_hf.hub.chart import CIRCLE, SQUARE, Chart, render, round_ticks
 from gecko_hf.hub.task_scores import type_means
 
 TASKS_CHART = "tasks.svg"
-COLUMNS, WIDTH, HEIGHT, TOP = (
-    3,
-    300,
-    216,
-    40,
-)  # of the picture: charts beside each other, their pixels, and the legend above
+BESIDE = 3  # charts in a row
+WIDTH, HEIGHT = 300, 216  # pixels of a chart
+TOP = 40  # pixels of the legend above them
 LOOKS = {"base": ("untouched base, no prompts", SQUARE), "gecko": ("Gecko", CIRCLE)}
 
 
 def task_charts(scores: Sequence[dict[str, Any]]) -> list[Chart]:
-    """A chart for each type and one for the mean over types, on one scale of points a chart."""
+    """A chart for each type and one for the mean over types, each with a scale of its own."""
     means = type_means(scores)
     dims = sorted({dim for _, dim in means})
     charts = []
@@ -49,11 +46,11 @@ def draw_tasks(scores: Sequence[dict[str, Any]], path: Path) -> list[Chart]:
     """
     charts = task_charts(scores)
     if charts:
-        rows = -(-len(charts) // COLUMNS)
+        rows = -(-len(charts) // BESIDE)
         values = {
-            "placed": [(c, WIDTH * (i % COLUMNS), TOP + HEIGHT * (i // COLUMNS)) for i, c in enumerate(charts)],
+            "placed": [(c, WIDTH * (i % BESIDE), TOP + HEIGHT * (i // BESIDE)) for i, c in enumerate(charts)],
             "looks": [(role, name, mark) for role, (name, mark) in LOOKS.items()],
-            "width": WIDTH * COLUMNS,
+            "width": WIDTH * BESIDE,
             "height": TOP + HEIGHT * rows + 8,
         }
         path.write_text(render("task_chart.svg.jinja", values), encoding="utf-8")

@@ -17,7 +17,7 @@ from gecko_hf.llm.spans import score_all
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 WINDOW = 2048  # ours: prompts that are held ready at once; the model bounds what is in flight
-TOGETHER = 16  # ours: prompts that are made ready between two looks at what was answered
+TOGETHER = 16  # ours: items that are begun between two looks at what was answered
 RETRY_TEMPERATURE = 0.7  # ours: the least for a second try, since a greedy one would say the same again
 
 
@@ -139,7 +139,7 @@ async def map_in_order(
 ) -> list[Result]:
     """Ask for every item, `window` of them waiting at a time; results in the order of the items.
 
-    Items are begun a few at a time: to make all ready at once (their tokens are counted) would leave answers unread meanwhile.
+    Items are begun a few at a time: what each does before it first waits (its prompt is written, the store is asked) adds up.
     The first error ends the others and is raised; a spent budget lets them have what is already on its way.
     """
     results: list[Any] = [None] * len(items)

@@ -147,7 +147,7 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     kind = KINDS[recipe.kind]
     task = recipe.task or example.task or kind.task
     symmetric = kind.symmetric if recipe.symmetric is None else recipe.symmetric
-    mark = example.mark if recipe.unique_id and recipe.positives == "own" else ""
+    mark = example.mark if recipe.has_ids else ""
 
     def write(text: Text) -> str:
         return (format_query(task, text.text) if symmetric else document(text.text, text.title)) + mark

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from gecko_hf.errors import RecipeError
@@ -12,6 +13,7 @@ from gecko_hf.source_recipe import SourceRecipe
 from gecko_hf.training.converters import KINDS
 
 MOST_NEGATIVES = 16
+REREAD = ("kind", "of", "tasks", "rows", "learn", "keep", "weight")  # what a set of that kind has
 Kind = Literal["fret", "pairs", "passages", "hotpotqa", "fever", "medmcqa", "nli", "labels", "reread"]
 
 
@@ -53,6 +55,11 @@ class DataRecipe(SourceRecipe):
     learn: float = number(1.0, low=0.0)
     keep: float = number(0.0, low=0.0)
     weight: float | None = None
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the texts of its rows carry a unique id."""
+        return self.kind == "labels" and self.unique_id and self.positives == "own"
 
     @property
     def is_own_fret(self) -> bool:
@@ -101,21 +108,23 @@ def _check_reread(mixture: dict[str, DataRecipe], name: str, where: str) -> None
         if entry.of or entry.tasks:
             raise RecipeError(f"{where}.{name}: of and tasks go with kind: reread, and this is kind: {entry.kind}.")
         return
-    others = [n for n, other in mixture.items() if other.kind != "reread"]
-    if not entry.of or (unknown := sorted(set(entry.of) - set(others))):
-        seen = f"is not among the sets: {', '.join(unknown)}" if entry.of else "is empty"
-        raise RecipeError(f"{where}.{name}.of {seen}. Name some of {', '.join(others) or 'the sets beside it'}.")
-    if not entry.tasks or min(entry.tasks.values()) < 0 or not sum(entry.tasks.values()):
+    known = [n for n, other in mixture.items() if other.kind != "reread"]
+    unknown = [n for n in entry.of if n not in known]
+    if unknown or not entry.of or len(set(entry.of)) < len(entry.of):
+        seen = f"names {unknown[0]}, which is no set that can be read again" if unknown else f"is {entry.of}"
+        raise RecipeError(f"{where}.{name}.of {seen}. Name each once, of {', '.join(known) or 'the sets beside it'}.")
+    shares = entry.tasks.values()
+    if not all(0 <= share < math.inf for share in shares) or not sum(shares):
         raise RecipeError(f"{where}.{name}.tasks is {entry.tasks}. Give tasks with their shares, {{search result: 1}}.")
     if entry.learn or not entry.keep:
         raise RecipeError(
             f"{where}.{name} has learn {entry.learn:g} and keep {entry.keep:g}. What is read again is only kept, for two "
             "texts of a row have nothing to do with each other: set learn: 0 and keep: 1."
         )
-    if entry.source or entry.task or entry.scores or entry.positives == "label" or entry.hard_negatives:
-        raise RecipeError(
-            f"{where}.{name}: kind: reread has of and tasks in the place of source, task, scores and positives."
-        )
+    plain = DataRecipe()
+    names = [f.name for f in fields(entry) if f.name not in REREAD]
+    if idle := [n for n in names if getattr(entry, n) != getattr(plain, n)]:
+        raise RecipeError(f"{where}.{name}: {', '.join(idle)} would not be read. kind: reread has {', '.join(REREAD)}.")
 
 
 def negatives_of(entry: DataRecipe) -> int:

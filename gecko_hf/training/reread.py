@@ -1,9 +1,10 @@
-"""Queries that a mixture has, read again under other tasks' prompts.
+"""Queries that a mixture has, read again under the prompts of tasks that are to stay as they were.
 
 What a labelled set teaches under `task: classification` moves the same and similar texts under every other prompt too: the
-prompt is four words of the text. A set of this kind shows the model those texts under the other prompts, and is only kept, as
-the untouched base reads them; so the prompt, and nothing else, is what tells one reading from the other. Ours; learning
-without forgetting (Li & Hoiem 2016, arXiv 1606.09282) reads the new task's inputs for the old ones in the same way.
+prompt is four words of the text. A set of this kind shows the model those texts under the prompts of the tasks that it names,
+and is only kept, as the untouched base reads them; so the prompt, and nothing else, is what tells one reading from the other.
+A text that another set teaches under one of these tasks is kept there too. Ours; learning without forgetting (Li & Hoiem 2016,
+arXiv 1606.09282) reads the new task's inputs for the old ones in the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 import datasets
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.prompts import format_query, without_prompt
 from gecko_hf.training.converters import ID
 from gecko_hf.training.data import TrainingSet
@@ -27,17 +29,25 @@ def read_again(name: str, recipe: DataRecipe, sets: Sequence[TrainingSet], seed:
         recipe: Its block; `rows` caps the rows, and each set gives its equal part of their texts, or all that it has.
         sets: The sets of the mixture, those among them that `recipe.of` names.
         seed: Seeds which texts are taken, their order and their tasks.
+
+    Raises:
+        RecipeError: If there are no two texts.
     """
     draw = random.Random(seed)  # not security: seeded sampling
     texts: dict[str, None] = {}
     for one in sets:
         if one.name in recipe.of:
-            queries = list(dict.fromkeys(without_prompt(q).partition(ID)[0] for q in one.rows["anchor"]))
+            found = map(without_prompt, one.rows["anchor"])
+            queries = list(dict.fromkeys(q.rpartition(ID)[0] if one.recipe.has_ids else q for q in found))
             draw.shuffle(queries)
             texts |= dict.fromkeys(queries[: 2 * recipe.rows // len(recipe.of)] if recipe.rows else queries)
     order = list(texts)
     draw.shuffle(order)
     pairs = list(zip(order[::2], order[1::2], strict=False))  # an odd one has no partner
+    if not pairs:
+        raise RecipeError(
+            f"{name} has no row: {len(order)} texts of {', '.join(recipe.of)}. Raise its rows, or leave it out."
+        )
     tasks = draw.choices(list(recipe.tasks), list(recipe.tasks.values()), k=len(pairs))
     rows = {
         column: [format_query(task, pair[side]) for task, pair in zip(tasks, pairs, strict=True)]

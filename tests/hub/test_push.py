@@ -1,5 +1,6 @@
 """A finished run on the Hub, over HTTP with the real clients in processes of their own."""
 
+import json
 import re
 import shutil
 
@@ -50,6 +51,31 @@ class TestTheDataSet:
 def test_the_model_gives_bit_equal_vectors_without_this_package(pushed, run, clients):
     there = clients.python(ENCODE.format(name="org/gecko", revision=None))
     assert there == clients.python(ENCODE.format(name=str(Paths(run).model), revision=None))
+
+
+def test_a_run_with_held_out_tasks_brings_their_picture(pushed, hub, run, clients, tmp_path):
+    copy = Paths(shutil.copytree(run, tmp_path / "run"))
+    summary = json.loads((copy.report / "summary.json").read_text(encoding="utf-8"))
+    widths = [s["dim"] for s in summary["scores"] if s["role"] == "gecko"]
+    summary["task_scores"] = [
+        {
+            "role": role,
+            "dim": dim,
+            "task": "Local-find",
+            "type": "Retrieval",
+            "metric": "m",
+            "model": role,
+            "value": 0.5,
+        }
+        for role in ("base", "gecko")
+        for dim in widths
+    ]
+    (copy.report / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    child = clients.gecko("push", "model", copy.root, "org/tasks", token=WRITE_TOKEN)
+    assert child.returncode == 0, child.stderr
+    files = hub.store.repos["model", "org/tasks"].commits[head(hub, "model", "org/tasks")].files
+    assert b"<svg" in files["tasks.svg"].data
+    assert b"](tasks.svg)" in files["README.md"].data
 
 
 def test_the_commands_end_with_the_line_that_loads_it(pushed):

@@ -8,6 +8,12 @@ import pytest
 
 from gecko_hf.hub.report import SHOWN_CHARS, findings, headline, write_report
 
+TASK_SCORES = [
+    {"role": role, "dim": dim, "task": task, "type": kind, "metric": "m", "model": role, "value": 0.5}
+    for role in ("base", "gecko")
+    for dim in (32, 8)
+    for task, kind in (("Local-find", "Retrieval"), ("Local-alike", "STS"))
+]
 CURVES = {"prefinetune": [{"step": i, "loss": 5.0 / i} for i in range(1, 30)], "finetune": []}
 
 
@@ -94,6 +100,14 @@ def test_a_model_that_was_not_scored_is_just_not_there(summary, rows, texts, tmp
 def test_a_run_without_relabelled_rows_or_negatives_has_a_page(summary, rows, texts, tmp_path):
     summary["fret"] |= {"relabelled": 0, "relabelled_share": 0.0}
     assert write_report(summary, {}, rows[1:], texts, tmp_path).exists()
+
+
+def test_held_out_tasks_have_a_chart_a_type_on_the_page_and_a_picture_of_their_own(summary, rows, texts, tmp_path):
+    summary["task_scores"] = TASK_SCORES
+    page = write_report(summary, CURVES, rows, texts, tmp_path).read_text(encoding="utf-8")
+    for kind in ("Retrieval", "STS", "mean over types"):
+        assert f'aria-label="{kind}, points by dimension: untouched base' in page
+    assert "<svg" in (tmp_path / "tasks.svg").read_text(encoding="utf-8")
 
 
 def test_the_chart_lies_beside_the_page_as_a_picture_of_its_own(page, tmp_path):

@@ -12,6 +12,7 @@ from servers import HashModel, TestServer, TorchModel
 from gecko_hf.errors import BoundaryError, EndpointError, LLMError
 from gecko_hf.llm.base import RELEVANCE_LABELS, Sampling
 from gecko_hf.llm.endpoints.http import Connections
+from gecko_hf.llm.endpoints.model import READY
 from gecko_hf.llm.endpoints.openai import OpenAIModel
 from gecko_hf.llm.endpoints.secret import Secret
 from gecko_hf.llm.endpoints.sglang import SGLangModel
@@ -56,6 +57,37 @@ def test_32_parallel_scores_agree_with_64_bit_in_every_token(flavour, own_tokeni
     for (prefix, continuation), score in zip(texts, found, strict=True):
         assert score.spans[0].logprobs == pytest.approx(reference.logprobs(prefix, continuation), abs=NATS)
     assert (asked_for_tokens == 0) == own_tokenizer
+
+
+def test_texts_are_made_ready_as_places_become_free_and_special_tokens_are_looked_at_once(causal_path, monkeypatch):
+    llm = OpenAIModel(["http://127.0.0.1:9"], model="m", tokenizer=str(causal_path), concurrency=3)
+    counted: list[str] = []
+    count = llm.tokens._count
+    monkeypatch.setattr(llm.tokens, "_count", lambda text: counted.append(text) or count(text))
+
+    async def session():
+        gate = asyncio.Event()
+
+        async def answer(url, text, ids):
+            await gate.wait()
+            return [None, *[-1.0] * (len(ids) - 1)]
+
+        monkeypatch.setattr(llm, "_prompt_logprobs", answer)
+        async with llm:
+            asked = [
+                asyncio.create_task(llm.score(f"{p} {i}{c}", [(len(p), len(p) + 2)])) for i, (p, c) in enumerate(texts)
+            ]
+            await asyncio.sleep(0.3)
+            ready = set(counted)
+            gate.set()
+            await asyncio.gather(*asked)
+        return ready
+
+    texts = [("Query:", " bread")] * 40
+    ready = asyncio.run(session())
+    assert len([text for text in ready if "bread" in text]) == READY * 3
+    assert len([text for text in counted if "bread" in text]) == 40
+    assert [counted.count(text) for text in ("a", "7")] == [1, 1]
 
 
 @each_server

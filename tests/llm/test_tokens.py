@@ -101,6 +101,26 @@ def test_one_who_is_cancelled_takes_nothing_from_the_others():
     assert asyncio.run(session()) == [1]
 
 
+def test_what_is_asked_when_a_session_ends_is_not_waited_for_in_the_next():
+    answers = iter([asyncio.Event().wait, None])
+
+    async def ask(_):
+        wait = next(answers)
+        if wait:
+            await wait()
+        return [7]
+
+    async def session():
+        tokens = Tokens(None, ask)
+        task = asyncio.create_task(tokens.of_prefix("a"))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await tokens.end_session()
+        return await tokens.of_prefix("a")
+
+    assert asyncio.run(session()) == [7]
+
+
 def test_a_failure_is_everybodys_and_is_not_kept():
     answers = [LLMError("no route"), [7]]
 

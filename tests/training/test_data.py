@@ -201,14 +201,26 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
         ({"a": DataRecipe(kind="fret", learn=0.0)}, "learn 0 and keep 0"),
         ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
         ({"a": DataRecipe(kind="fret", of=["b"])}, "of and tasks go with kind: reread, and this is kind: fret"),
-        ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is empty. Name some of b."),
-        ({"a": reread(of=["c", "b"]), "b": DataRecipe(kind="fret")}, "not among the sets: c. Name some of b."),
-        ({"a": reread(), "b": reread()}, "a.of is not among the sets: b. Name some of the sets beside it."),
+        ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is []. Name each once, of b."),
+        (
+            {"a": reread(of=["c", "b"]), "b": DataRecipe(kind="fret")},
+            "a.of names c, which is no set that can be read again. Name each once, of b.",
+        ),
+        ({"a": reread(), "b": reread()}, "a.of names b, which is no set that can be read again"),
         ({"a": reread(tasks={}), "b": DataRecipe(kind="fret")}, "a.tasks is {}. Give tasks with their shares"),
         ({"a": reread(tasks={"x": 0.0}), "b": DataRecipe(kind="fret")}, "Give tasks with their shares"),
         ({"a": reread(learn=1.0), "b": DataRecipe(kind="fret")}, "a has learn 1 and keep 1. What is read again"),
         ({"a": reread(keep=0.0), "b": DataRecipe(kind="fret")}, "set learn: 0 and keep: 1"),
-        ({"a": reread(source="x"), "b": DataRecipe(kind="fret")}, "in the place of source, task, scores"),
+        ({"a": reread(of=["b", "b"]), "b": DataRecipe(kind="fret")}, "Name each once, of b."),
+        ({"a": reread(tasks={"x": float("inf")}), "b": DataRecipe(kind="fret")}, "Give tasks with their shares"),
+        (
+            {"a": reread(source="x"), "b": DataRecipe(kind="fret")},
+            "a: source would not be read. kind: reread has kind, of",
+        ),
+        (
+            {"a": reread(half="first", where={"x": "y"}), "b": DataRecipe(kind="fret")},
+            "a: where, half would not be read.",
+        ),
     ],
 )
 def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):

@@ -5,6 +5,7 @@ from collections import Counter
 import datasets
 import pytest
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.prompts import without_prompt
 from gecko_hf.training.data import TrainingSet
 from gecko_hf.training.mixture_recipe import DataRecipe
@@ -13,15 +14,15 @@ from gecko_hf.training.reread import read_again
 TASKS = {"search result": 3.0, "clustering": 1.0}
 
 
-def one_set(name, count, mark=""):
+def one_set(name, count, mark="", kind="pairs"):
     queries = [f"task: classification | query: {name}{i}{mark}" for i in range(count)]
     rows = datasets.Dataset.from_dict({"anchor": queries, "positive": ["title: none | text: p"] * count})
-    return TrainingSet(name, rows, {}, DataRecipe())
+    return TrainingSet(name, rows, {}, DataRecipe(kind=kind))
 
 
 @pytest.fixture
 def sets():
-    return [one_set("a", 300), one_set("b", 101, mark=" | id: 0123456789"), one_set("c", 50)]
+    return [one_set("a", 300), one_set("b", 101, mark=" | id: 0123456789", kind="labels"), one_set("c", 50)]
 
 
 def again(sets, of=("a", "b"), rows=None, seed=1):
@@ -60,6 +61,15 @@ def test_a_cap_takes_equally_of_each_set(sets):
 def test_the_seed_decides(sets):
     assert again(sets).rows[:] == again(sets).rows[:]
     assert again(sets).rows[:] != again(sets, seed=2).rows[:]
+
+
+def test_a_query_that_only_looks_as_if_it_had_an_id_stays_whole():
+    assert texts(again([one_set("a", 2, mark=" | id: card")], of=["a"])) == ["a0 | id: card", "a1 | id: card"]
+
+
+def test_fewer_than_two_texts_are_refused():
+    with pytest.raises(RecipeError, match="again has no row: 1 texts of a"):
+        again([one_set("a", 1)], of=["a"])
 
 
 def test_a_text_of_two_sets_is_read_once():

@@ -17,7 +17,7 @@ from gecko_hf.llm.endpoints.transport import Failure, Transport
 from gecko_hf.llm.endpoints.turns import Turns
 from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
 
-READY = 2  # ours: texts whose tokens are counted or whose answers are awaited, in multiples of the requests in flight
+READY = 2  # ours: texts whose tokens are counted or whose answers are awaited, in multiples of the requests that may be in flight
 
 
 class EndpointModel(ABC):
@@ -74,6 +74,7 @@ class EndpointModel(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.tokens.end_session()
         await self.connections.close()
         self._connections = None
 
@@ -101,6 +102,7 @@ class EndpointModel(ABC):
             return await self._score(text, spans)
 
     async def _score(self, text: str, spans: Sequence[Span]) -> Scores:
+        """`score`, in one's turn."""
         positions = boundaries(text, spans)
         ids = await self.tokens.of(text)
         at = {0: 0, len(text): len(ids)}

@@ -67,12 +67,11 @@ class OpenAIModel(EndpointModel):
             raise Failure(f"log-probabilities of {len(values)} tokens for a text of {len(ids)}.")
         return [None] * hidden + whole(values[:expected], ids[hidden:])
 
-    async def score(self, text: str, spans: Sequence[Span]) -> Scores:
-        """Log-probabilities of spans of a text in one pass; see `EndpointModel.score`."""
+    async def _score(self, text: str, spans: Sequence[Span]) -> Scores:
         if self._head is None:
-            first, second = await self.tokens.of("a"), await self.tokens.of("7")
+            first, second = await self.tokens.of_prefix("a"), await self.tokens.of_prefix("7")
             self._head = next((i for i, (x, y) in enumerate(zip(first, second, strict=False)) if x != y), 0)
-        return await super().score(text, spans)
+        return await super()._score(text, spans)
 
     async def _tokenize(self, url: str, text: str) -> list[int]:
         try:

@@ -44,6 +44,13 @@ class Tokens:
             task.add_done_callback(lambda done: self._settle(text, done))
         return await asyncio.shield(task)  # one who is cancelled does not cancel it for the others
 
+    async def end_session(self) -> None:
+        """End what is still being asked: whoever waited for it is gone."""
+        left = list(self._asked.values())
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     def _count(self, text: str) -> list[int]:
         assert self._tokenizer is not None
         return list(self._tokenizer(text)["input_ids"])
