@@ -1,6 +1,9 @@
 """Scores on held-out data sets: by task, by type, and the mean over types, beside the base's full width."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from gecko_hf.hub.task_scores import task_lines, task_markdown, task_table
 
@@ -47,3 +50,7 @@ def test_the_terminal_shows_every_line(scored):
     table = task_table(scored)
     assert table is not None
     assert table.row_count == len(task_lines(scored)) - 1
+    screen = io.StringIO()
+    Console(file=screen, width=80).print(table)
+    assert "…" not in screen.getvalue()
+    assert "mean of Clustering" in screen.getvalue()
