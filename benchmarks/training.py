@@ -9,7 +9,7 @@ together (`chunk_size`). What is timed is training alone.
 With `--flag-python PATH`, the Python of an environment with FlagEmbedding 1.4 (`pip install FlagEmbedding "transformers<5"
 "sentence-transformers<5.2" "datasets<4.5"`), its trainer takes a third turn. Its loss has no same-tower negatives, which cost
 next to nothing. With `--tevatron-python PATH`, that of one with Tevatron 0.1 (of 2022, the latest in the package index: `pip
-install tevatron "transformers==4.40.2" "accelerate<1" "numpy<2" "datasets<3"`), its trainer takes another. It pads all passages
+install tevatron "transformers==4.40.2" "accelerate<1" "datasets<3"`), its trainer takes another. It pads all passages
 to the greatest length and all queries to the longest, and compares [CLS] vectors by their product, so its loss says nothing
 here. The seconds of both are those that they tell themselves.
 """
