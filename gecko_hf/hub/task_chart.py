@@ -22,9 +22,7 @@ def task_charts(scores: Sequence[dict[str, Any]]) -> list[Chart]:
     dims = sorted({dim for _, dim in means})
     charts = []
     for kind in next(iter(means.values()), {}):
-        lines = {
-            role: [(dim, of[kind]) for (who, dim), of in sorted(means.items()) if who == role] for role in LOOKS
-        }  # fmt: skip
+        lines = {role: [(dim, of[kind]) for (who, dim), of in sorted(means.items()) if who == role] for role in LOOKS}
         values = [value for line in lines.values() for _, value in line]
         ticks = round_ticks(min(values), max(values))
         chart = Chart(("dimensions", kind), (dims[0], dims[-1]), ticks, list(dims), WIDTH, HEIGHT, 20, log=True)

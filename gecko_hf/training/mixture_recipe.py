@@ -23,7 +23,7 @@ class DataRecipe(SourceRecipe):
 
     Attributes:
         kind: How it is read (`converters.py`); `fret` without a source is the FRet of this run. `reread` has no source: it reads
-            queries of other sets again, under other prompts (`reread.py`).
+            queries of other sets again, under the prompts of `tasks` (`reread.py`).
         of: Whose queries those are.
         tasks: Task -> share of the rows that read their texts under it.
         task: What stands after `task:`; the kind's own task by default.

@@ -77,7 +77,9 @@ def test_texts_are_made_ready_as_places_become_free_and_special_tokens_are_looke
             asked = [
                 asyncio.create_task(llm.score(f"{p} {i}{c}", [(len(p), len(p) + 2)])) for i, (p, c) in enumerate(texts)
             ]
-            await asyncio.sleep(0.3)
+            while sum("bread" in text for text in counted) < READY * 3:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # time in which all others could be counted, were they let in
             ready = set(counted)
             gate.set()
             await asyncio.gather(*asked)
