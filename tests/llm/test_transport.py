@@ -59,6 +59,19 @@ class TestRetries:
         run(transport, [failing(1, Failure("HTTP 429.", refused=True, retry_after=0.4))])
         assert time.monotonic() - start >= 0.4
 
+    def test_a_lone_request_that_failed_goes_to_another_endpoint(self):
+        asked = []
+
+        async def send(url):
+            asked.append(url)
+            if url == "dead":
+                raise Failure("Cannot connect.")
+            return url
+
+        transport = Transport(["dead", "alive"], concurrency=4, give_up=5)
+        assert run(transport, [send]) == ["alive"]
+        assert asked == ["dead", "alive"]
+
     def test_while_one_endpoint_rests_the_other_works(self):
         transport = Transport(["busy", "free"], concurrency=2, give_up=20)
 

@@ -1,8 +1,9 @@
 """Requests to one or several endpoints: retried, bounded, spread, and given up in time.
 
 A request that fails in a way that may pass (refusal, 5xx, time-out, dropped connection, an answer that is none) is sent again
-after a wait with jitter, to whichever endpoint has room. `Retry-After` rests the endpoint that said it. An endpoint that fails
-again and again rests too, so that others take its share. Where nothing has succeeded for `give_up` seconds the run ends.
+after a wait with jitter, to whichever endpoint has room, first to those that did not fail last. `Retry-After` rests the
+endpoint that said it. An endpoint that fails again and again rests too, so that others take its share. Where nothing has
+succeeded for `give_up` seconds the run ends.
 """
 
 from __future__ import annotations
@@ -174,7 +175,8 @@ class Transport:
 
     def _free_endpoint(self, now: float) -> Endpoint | None:
         awake = [e for e in self.endpoints if e.limiter.room >= 1 and e.rests_until <= now]
-        return max(awake, key=lambda e: e.limiter.room, default=None)
+        # Room alone would send a lone request to the same dead endpoint each time: that one has the most room.
+        return max(awake, key=lambda e: (-e.failures, e.limiter.room), default=None)
 
     def _wake(self) -> None:
         """Give free places to those who wait, first come first served; set an alarm for the end of the nearest rest."""
