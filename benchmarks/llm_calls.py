@@ -163,11 +163,7 @@ def ours(*, one_pass: bool, by_passage: bool) -> Callable[[Job], float]:
             prompts = [
                 PassagePrompt(p.id, p.title, p.text, query=q) for q, row in zip(queries, rows, strict=True) for p in row
             ]
-            if one_pass:
-                llm.judge_in_one_pass(prompts, RELEVANCE_LABELS)
-            else:
-                llm.log_likelihood(prompts, [p.query or "" for p in prompts])
-                llm.label_log_likelihoods(prompts, RELEVANCE_LABELS)
+            llm.judge(prompts, RELEVANCE_LABELS, one_pass=one_pass)
         return begun
 
     return ask

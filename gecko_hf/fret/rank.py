@@ -8,16 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.errors import LLMError
-from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, OnePassJudge, PassagePrompt
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """An LLM's scores of one candidate: QL in nats a token, and the log-likelihood of each relevance label, worst first."""
-
-    ql: float
-    grades: tuple[float, ...]
+from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, Judgement, PassagePrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +33,7 @@ def judge(
         llm: The judge.
         queries: Queries.
         candidates: Passages of each query.
-        one_pass: Whether both come from one prompt (see `PromptedAnnotator.judge_in_one_pass`).
+        one_pass: Whether both come from one prompt (see `PromptedAnnotator.judge`).
 
     Raises:
         LLMError: If this judge cannot do that.
@@ -55,18 +46,8 @@ def judge(
     )
     pairs = [(queries[i], candidates[i][j]) for i, j in places]
     prompts = [PassagePrompt(p.id, p.title, p.text, query=q) for q, p in pairs]
-    if one_pass:
-        if not isinstance(llm, OnePassJudge):
-            raise LLMError(f"{llm.id} has no prompt that QL and RC could share; leave fret.one_pass out.")
-        judged = llm.judge_in_one_pass(prompts, RELEVANCE_LABELS)
-    else:
-        ql = llm.log_likelihood(prompts, [q for q, _ in pairs])
-        judged = list(zip(ql, llm.label_log_likelihoods(prompts, RELEVANCE_LABELS), strict=True))
-    scores = dict(zip(places, judged, strict=True))
-    return [
-        [Judgement(scores[i, j][0], tuple(scores[i, j][1])) for j in range(len(row))]
-        for i, row in enumerate(candidates)
-    ]
+    scores = dict(zip(places, llm.judge(prompts, RELEVANCE_LABELS, one_pass=one_pass), strict=True))
+    return [[scores[i, j] for j in range(len(row))] for i, row in enumerate(candidates)]
 
 
 def relevance(grades: Sequence[float], kind: Literal["peak", "expected"]) -> float:

@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from gecko_hf.errors import BudgetError, ReplyError
-from gecko_hf.llm.base import Capability, LanguageModel, PassagePrompt, Sampling
-from gecko_hf.llm.fewshot import FewShotPrompts, one_line
+from gecko_hf.llm.base import Capability, Judgement, LanguageModel, PassagePrompt, Sampling
+from gecko_hf.llm.fewshot import FewShotPrompts
 from gecko_hf.llm.reply import parse_reply
 from gecko_hf.llm.spans import score_all
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WINDOW = 2048  # ours: prompts that are held ready at once; the model bounds what is in flight
+WINDOW = 512  # ours: passages that are asked about at once; the model bounds what is in flight
 TOGETHER = 16  # ours: items that are begun between two looks at what was answered
 RETRY_TEMPERATURE = 0.7  # ours: the least for a second try, since a greedy one would say the same again
 
@@ -68,35 +68,39 @@ class PromptedAnnotator:
         """P_QG: a reply for each passage, `Task: ...` and `Query: ...` on two lines wherever the model kept to it."""
         return self._each(self._write, prompts)
 
-    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
-        """P_QL: mean log-likelihood of each query's tokens given its passage."""
-        return self._each(self._likelihood, list(zip(prompts, continuations, strict=True)))
+    def judge(
+        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+    ) -> list[Judgement]:
+        """P_QL and P_RC: the mean log-likelihood of each query's tokens given its passage, and each label's behind both.
 
-    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
-        """P_RC: log-likelihood of each label for each (query, passage); shape (prompts, labels)."""
+        The requests of a pair go out together, so that no prompt of one kind waits for the last of the other.
 
-        async def grade(prompt: PassagePrompt) -> list[float]:
-            return await self.model.label_log_likelihoods(self.prompts.relevance(prompt), [f" {v}" for v in labels])
+        Args:
+            prompts: Passages, each with its query.
+            labels: Relevance labels, worst first.
+            one_pass: Whether QL comes from P_RC too, whose text holds the query: one request less of each pair. It is then
+                the likelihood behind P_RC's head instead of P_QL's (ours; the paper has two prompts).
 
-        return self._each(grade, prompts)
-
-    def judge_in_one_pass(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str]
-    ) -> list[tuple[float, list[float]]]:
-        """QL and the labels' log-likelihoods from P_RC alone, whose text holds the query too: one request less of each pair.
-
-        QL is then the query's likelihood behind P_RC's head instead of P_QL's (ours; the paper has two prompts).
+        Raises:
+            ValueError: If a prompt has no query.
         """
 
-        async def both(prompt: PassagePrompt) -> tuple[float, list[float]]:
+        async def scores(prompt: PassagePrompt) -> Judgement:
             before, query = self.prompts.relevance_parts(prompt)
             text = self.prompts.relevance(prompt)
-            spans = [[(len(text), len(text) + 1 + len(label))] for label in labels]
-            spans[0].append((len(before), len(before) + len(query)))
-            scored = await score_all(self.model, [f"{text} {label}" for label in labels], spans)
-            return scored[0].spans[1].mean, [scores.spans[0].total for scores in scored]
+            texts = [f"{text} {label}" for label in labels]
+            spans = [[(len(text), len(whole))] for whole in texts]
+            if one_pass:
+                spans[0].append((len(before), len(before) + len(query)))
+            else:
+                before = self.prompts.likelihood(prompt)
+                texts.append(before + query)
+                spans.append([(len(before), len(before) + len(query))])
+            scored = await score_all(self.model, texts, spans)
+            of_query = scored[0 if one_pass else -1].spans[-1]
+            return Judgement(of_query.mean, tuple(score.spans[0].total for score in scored[: len(labels)]))
 
-        return self._each(both, prompts)
+        return self._each(scores, prompts)
 
     async def _write(self, prompt: PassagePrompt) -> str:
         stop = ("\n",) if prompt.task else ("\n\n",)
@@ -116,11 +120,6 @@ class PromptedAnnotator:
                 continue
             return f"Task: {task}\nQuery: {query}"
         return reply
-
-    async def _likelihood(self, pair: tuple[PassagePrompt, str]) -> float:
-        prefix, query = self.prompts.likelihood(pair[0]), f" {one_line(pair[1])}"
-        scores = await self.model.score(prefix + query, [(len(prefix), len(prefix + query))])
-        return scores.spans[0].mean
 
     def _seed_of(self, key: str, attempt: int) -> int:
         digest = hashlib.sha256(f"{self.seed}:{key}:{attempt}".encode()).digest()

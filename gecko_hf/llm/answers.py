@@ -17,7 +17,6 @@ from typing import Any, Self
 
 from gecko_hf.llm.base import Capability, Completion, LanguageModel, Sampling, Scores, Span, SpanScore
 from gecko_hf.llm.budget import Budget, BudgetRecipe, Usage
-from gecko_hf.llm.spans import labels_by_score
 
 BUSY_SECONDS = 60  # how long one process waits for another's write
 
@@ -139,10 +138,6 @@ class StoredModel:
         found = await self._answer(key, ask)
         _add(self.answered, found["tokens"], 0)
         return Scores(tuple(SpanScore(tuple(row)) for row in found["spans"]), found["tokens"])
-
-    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
-        """Log-likelihood of each label, each remembered as the score that it is."""
-        return await labels_by_score(self, prefix, labels)
 
     def _key(self, kind: str, text: str, how: Any) -> str:
         asked = [kind, self.model.id, self.model.revision, text, how]

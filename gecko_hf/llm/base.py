@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self
 
 # RC labels, worst first (graded relevance after Zhuang et al. 2023, "RG-3L"; the paper does not name its labels).
 RELEVANCE_LABELS = ("Not Relevant", "Somewhat Relevant", "Highly Relevant")
@@ -114,9 +114,6 @@ class LanguageModel(Protocol):
         give several likelihoods for one prefill. A span must begin and end on token boundaries, else it is refused.
         """
 
-    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
-        """Log-likelihood of each label as the continuation of a prefix."""
-
 
 @dataclass(frozen=True, slots=True)
 class PassagePrompt:
@@ -127,6 +124,14 @@ class PassagePrompt:
     text: str
     task: str | None = None
     query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's scores of one candidate: QL in nats a token, and the log-likelihood of each relevance label, worst first."""
+
+    ql: float
+    grades: tuple[float, ...]
 
 
 class Annotator(Protocol):
@@ -151,18 +156,17 @@ class Annotator(Protocol):
     def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
         """P_QG: for each passage a reply of the form `Task: ...` and `Query: ...` on two lines."""
 
-    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
-        """P_QL: mean log-likelihood, in nats a token, of each continuation (a query) given its passage."""
+    def judge(
+        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+    ) -> list[Judgement]:
+        """P_QL and P_RC: the scores of each (query, passage).
 
-    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
-        """P_RC: log-likelihood of each label for each (query, passage); shape (prompts, labels)."""
+        Args:
+            prompts: Passages, each with its query.
+            labels: Relevance labels, worst first.
+            one_pass: Whether both are read from one prompt.
 
-
-@runtime_checkable
-class OnePassJudge(Protocol):
-    """An annotator that can also read both scores of a pair from one prompt."""
-
-    def judge_in_one_pass(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str]
-    ) -> list[tuple[float, list[float]]]:
-        """QL and the labels' log-likelihoods of each (query, passage) from one prompt."""
+        Raises:
+            LLMError: If this judge has no such prompt.
+            ValueError: If a prompt has no query.
+        """

@@ -29,7 +29,7 @@ from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, SpanScore
 from gecko_hf.llm.batcher import Batcher, Gathered
 from gecko_hf.llm.fingerprint import weights_revision
-from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
+from gecko_hf.llm.spans import boundaries, check_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,6 @@ class LocalModel:
             raise LLMError("This model has no token that begins a text, so a text's first token has no probability.")
         values = await self._score.submit(_Scored(ids, ranges))
         return Scores(tuple(SpanScore(tuple(row)) for row in values), len(ids))
-
-    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
-        """Exact log-likelihood of each label as the continuation of a prefix."""
-        return await labels_by_score(self, prefix, labels)
 
     def _ids(self, text: str) -> list[int]:
         return [*self._head, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]

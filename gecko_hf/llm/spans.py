@@ -45,13 +45,6 @@ def check_prefix(ids: Sequence[int], prefix: Sequence[int], text: str, at: int) 
     return len(prefix)
 
 
-async def labels_by_score(model: LanguageModel, prefix: str, labels: Sequence[str]) -> list[float]:
-    """Exact label log-likelihoods, each label scored as a whole continuation, whatever its number of tokens."""
-    spans = [[(len(prefix), len(prefix) + len(label))] for label in labels]
-    scored = await score_all(model, [prefix + label for label in labels], spans)
-    return [scores.spans[0].total for scores in scored]
-
-
 async def score_all(model: LanguageModel, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[Scores]:
     """Score texts side by side. Where one fails the others end first, so that no answer that is paid for is lost."""
     asked = (model.score(text, own) for text, own in zip(texts, spans, strict=True))

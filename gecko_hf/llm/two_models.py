@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gecko_hf.errors import LLMError
-from gecko_hf.llm.base import Annotator, Capability, OnePassJudge, PassagePrompt
+from gecko_hf.llm.base import Annotator, Capability, Judgement, PassagePrompt
 
 
 class WriterAndJudge:
@@ -19,48 +18,38 @@ class WriterAndJudge:
 
     def __init__(self, writer: Annotator, judge: Annotator) -> None:
         self.writer = writer
-        self.judge = judge
+        self.judging = judge
 
     @property
     def id(self) -> str:
         """Both models, and what each does."""
-        return f"{self.writer.id} (queries), {self.judge.id} (scores)"
+        return f"{self.writer.id} (queries), {self.judging.id} (scores)"
 
     @property
     def revision(self) -> str:
         """Both revisions, in the same order."""
-        return f"{self.writer.revision} (queries), {self.judge.revision} (scores)"
+        return f"{self.writer.revision} (queries), {self.judging.revision} (scores)"
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What the two can do together."""
-        return self.writer.capabilities | self.judge.capabilities
+        return self.writer.capabilities | self.judging.capabilities
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of each."""
-        return {"queries": self.writer.settings, "scores": self.judge.settings}
+        return {"queries": self.writer.settings, "scores": self.judging.settings}
 
     def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
         """P_QG, by the writer."""
         return self.writer.generate(prompts)
 
-    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
-        """P_QL, by the judge."""
-        return self.judge.log_likelihood(prompts, continuations)
-
-    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
-        """P_RC, by the judge; shape (prompts, labels)."""
-        return self.judge.label_log_likelihoods(prompts, labels)
-
-    def judge_in_one_pass(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str]
-    ) -> list[tuple[float, list[float]]]:
-        """QL and labels from one prompt, by the judge.
+    def judge(
+        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+    ) -> list[Judgement]:
+        """P_QL and P_RC, by the judge.
 
         Raises:
-            LLMError: If the judge has no such prompt.
+            LLMError: If `one_pass` is asked of a judge without such a prompt.
         """
-        if not isinstance(self.judge, OnePassJudge):
-            raise LLMError(f"{self.judge.id} has no prompt that QL and RC could share; leave fret.one_pass out.")
-        return self.judge.judge_in_one_pass(prompts, labels)
+        return self.judging.judge(prompts, labels, one_pass=one_pass)

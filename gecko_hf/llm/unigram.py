@@ -26,8 +26,9 @@ from typing import Any
 
 import Stemmer
 
+from gecko_hf.errors import LLMError
 from gecko_hf.llm.bags import Bag, Bags
-from gecko_hf.llm.base import Capability, PassagePrompt
+from gecko_hf.llm.base import Capability, Judgement, PassagePrompt
 from gecko_hf.prompts import SEARCH_RESULT
 from gecko_hf.text import STOP_WORDS, is_prose, lead, sentences, words
 
@@ -101,19 +102,23 @@ class UnigramAnnotator:
         """An extractive (task, query) for each passage; a passage without prose gives an empty query."""
         return [f"Task: {p.task or SEARCH_RESULT}\nQuery: {self._query(p)}" for p in prompts]
 
-    def log_likelihood(self, prompts: Sequence[PassagePrompt], continuations: Sequence[str]) -> list[float]:
-        """Mean log p(w | passage) over the words of each continuation, Dirichlet-smoothed with mu = mean length."""
-        return [self._likelihood(p, self._terms(c)) for p, c in zip(prompts, continuations, strict=True)]
+    def judge(
+        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+    ) -> list[Judgement]:
+        """Query likelihood and graded relevance of each (query, passage).
 
-    def label_log_likelihoods(self, prompts: Sequence[PassagePrompt], labels: Sequence[str]) -> list[list[float]]:
-        """Log-probabilities of graded labels, worst first, from BM25's share of its upper bound.
+        QL is the mean log p(w | passage) over the query's words, Dirichlet-smoothed with mu = mean length; the grades are
+        log-probabilities of the labels from BM25's share of its upper bound.
 
         Raises:
+            LLMError: If `one_pass` is asked for: there are no prompts.
             ValueError: If there are not three labels, or a prompt has no query.
         """
+        if one_pass:
+            raise LLMError(f"{self.id} has no prompt that QL and RC could share; leave fret.one_pass out.")
         if len(labels) != len(GRADE_CUTS) + 1:
             raise ValueError(f"Got {len(labels)} labels; this backend grades on {len(GRADE_CUTS) + 1}, worst first.")
-        return [self._grades(self._relevance(p)) for p in prompts]
+        return [self._judged(p) for p in prompts]
 
     def _query(self, prompt: PassagePrompt) -> str:
         digest = hashlib.sha256(f"{self.seed}:{prompt.key}".encode()).digest()
@@ -175,6 +180,12 @@ class UnigramAnnotator:
             bag[term] += self.lead_weight
         return bag
 
+    def _judged(self, prompt: PassagePrompt) -> Judgement:
+        if prompt.query is None:
+            raise ValueError(f"The prompt for {prompt.key!r} has no query; relevance is of a query to a passage.")
+        terms = self._terms(prompt.query)
+        return Judgement(self._likelihood(prompt, terms), self._grades(self._relevance(prompt, terms)))
+
     def _likelihood(self, prompt: PassagePrompt, terms: Sequence[str]) -> float:
         if not terms:
             return -math.inf
@@ -187,20 +198,18 @@ class UnigramAnnotator:
             total += math.log((bag.get(term, 0) + mu * background) / (length + mu))
         return total / len(terms)
 
-    def _relevance(self, prompt: PassagePrompt) -> float:
+    def _relevance(self, prompt: PassagePrompt, terms: Sequence[str]) -> float:
         """BM25 divided by what the query would score with every term at saturation: 0 to 1."""
-        if prompt.query is None:
-            raise ValueError(f"The prompt for {prompt.key!r} has no query; relevance is of a query to a passage.")
         bag, length = self._bag(prompt.title, prompt.text)
         norm = BM25_K1 * (1 - BM25_B + BM25_B * length / self._mean_length)
         score = bound = 0.0
-        for term in self._terms(prompt.query):
+        for term in terms:
             idf = self._idf(term)
             score += idf * (count := bag.get(term, 0)) * (BM25_K1 + 1) / (count + norm)
             bound += idf * (BM25_K1 + 1)
         return score / bound if bound else 0.0
 
     @staticmethod
-    def _grades(share: float) -> list[float]:
+    def _grades(share: float) -> tuple[float, ...]:
         above = [1 / (1 + math.exp(-GRADE_SLOPE * (share - cut))) for cut in GRADE_CUTS]
-        return [math.log(1 - above[0]), math.log(above[0] - above[1]), math.log(above[1])]
+        return math.log(1 - above[0]), math.log(above[0] - above[1]), math.log(above[1])

@@ -40,11 +40,10 @@ def test_equal_scores_are_ordered_by_id():
 class Echo:
     """Scores a passage by its length, so that each score can be told apart."""
 
-    def log_likelihood(self, prompts, continuations):
-        return [-len(p.text) - len(c) / 100 for p, c in zip(prompts, continuations, strict=True)]
-
-    def label_log_likelihoods(self, prompts, labels):
-        return [[-9.0, -8.0, -float(len(p.text + (p.query or "")))] for p in prompts]
+    def judge(self, prompts, labels, *, one_pass=False):
+        return [
+            Judgement(-len(p.text) - len(p.query) / 100, (-9.0, -8.0, -float(len(p.text + p.query)))) for p in prompts
+        ]
 
 
 def test_every_candidate_gets_its_own_scores():
@@ -61,9 +60,9 @@ def test_pairs_are_asked_about_passage_by_passage():
     asked = []
 
     class Recorder(Echo):
-        def log_likelihood(self, prompts, continuations):
-            asked.extend(zip((p.key for p in prompts), continuations, strict=True))
-            return super().log_likelihood(prompts, continuations)
+        def judge(self, prompts, labels, **how):
+            asked.extend((p.key, p.query) for p in prompts)
+            return super().judge(prompts, labels, **how)
 
     a, b = Passage("a", "", "x"), Passage("b", "", "xx")
     scores = judge(Recorder(), ["q", "qq"], [[b, a], [a, b]])

@@ -2,13 +2,23 @@
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 from causal import write_prompts
 
 from gecko_hf.errors import LLMError, ReplyError
 from gecko_hf.llm.annotator import PromptedAnnotator, map_in_order
-from gecko_hf.llm.base import RELEVANCE_LABELS, Capability, Completion, PassagePrompt, Sampling, Scores, SpanScore
+from gecko_hf.llm.base import (
+    RELEVANCE_LABELS,
+    Capability,
+    Completion,
+    Judgement,
+    PassagePrompt,
+    Sampling,
+    Scores,
+    SpanScore,
+)
 from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.llm.reply import parse_reply
 
@@ -40,10 +50,6 @@ class Script:
     async def score(self, text, spans):
         self.prompts.append([text[:start] for start, _ in spans] + [text[start:end] for start, end in spans])
         return Scores(tuple(SpanScore((-1.0, -2.0, -6.0)) for _ in spans), 9)
-
-    async def label_log_likelihoods(self, prefix, labels):
-        self.prompts.append(prefix)
-        return [-float(len(label)) for label in labels]
 
 
 def annotator(model, **sampling):
@@ -142,23 +148,38 @@ class TestWriting:
 
 def test_query_likelihood_is_the_mean_over_the_querys_tokens_alone():
     model = Script()
-    assert annotator(model).log_likelihood([PASSAGE], ["who\nholds  honey"]) == [-3.0]
-    assert model.prompts == [[load_prompts().likelihood(PASSAGE), " who holds honey"]]
+    (judged,) = annotator(model).judge([replace(PASSAGE, query="who\nholds  honey")], RELEVANCE_LABELS)
+    assert judged.ql == -3.0
+    assert model.prompts[-1] == [load_prompts().likelihood(PASSAGE), " who holds honey"]
 
 
-def test_labels_follow_the_prefix_after_a_space():
+def test_a_label_follows_its_prompt_after_a_space_and_all_its_tokens_count():
     model = Script()
     asked = PassagePrompt("p1", "", "x", query="q")
-    (row,) = annotator(model).label_log_likelihoods([asked], RELEVANCE_LABELS)
-    assert row == [-float(len(label) + 1) for label in RELEVANCE_LABELS]
+    (judged,) = annotator(model).judge([asked], RELEVANCE_LABELS)
+    assert judged.grades == (-9.0,) * 3
+    assert model.prompts[:-1] == [[load_prompts().relevance(asked), f" {label}"] for label in RELEVANCE_LABELS]
     with pytest.raises(ValueError, match="no query"):
-        annotator(model).label_log_likelihoods([PASSAGE], RELEVANCE_LABELS)
+        annotator(model).judge([PASSAGE], RELEVANCE_LABELS)
+
+
+def test_all_requests_of_a_pair_are_under_way_together():
+    class Waiting(Script):
+        async def score(self, text, spans):
+            self.under_way = getattr(self, "under_way", 0) + 1
+            while self.under_way < 8:  # else it waits for ever
+                await asyncio.sleep(0)
+            return await super().score(text, spans)
+
+    model = Waiting()
+    annotator(model).judge([replace(PASSAGE, query="q"), replace(PASSAGE, query="r")], RELEVANCE_LABELS)
+    assert len(model.prompts) == 8
 
 
 def test_one_pass_reads_the_query_from_the_first_labels_prompt():
     model = Script()
     asked = PassagePrompt("p1", "Bees", "A hive.", query="who\nholds  honey")
-    assert annotator(model).judge_in_one_pass([asked], RELEVANCE_LABELS) == [(-3.0, [-9.0] * 3)]
+    assert annotator(model).judge([asked], RELEVANCE_LABELS, one_pass=True) == [Judgement(-3.0, (-9.0,) * 3)]
     whole = load_prompts().relevance(asked)
     before = whole[: whole.rindex(" who holds honey")]
     assert [seen[len(seen) // 2 :] for seen in model.prompts] == [

@@ -54,7 +54,8 @@ def everything(stored):
         stored,
         stored.generate("p", Sampling(seed=1)),
         stored.score("abcdef", [(1, 3), (3, 6)]),
-        stored.label_log_likelihoods("x", [" a", " bb"]),
+        stored.score("x a", [(1, 3)]),
+        stored.score("x bb", [(1, 4)]),
     )
 
 

@@ -27,7 +27,7 @@ import httpx2
 import numpy as np
 import pytest
 from causal import MULTI_BYTE, TEXTS, Reference, pairs, write_prompts
-from test_endpoints import scores, together
+from test_endpoints import scores
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.annotator import PromptedAnnotator
@@ -249,9 +249,9 @@ def test_a_text_may_begin_with_a_character_of_several_tokens(llm: LanguageModel,
 
 def test_every_label_agrees_with_64_bit_whatever_its_number_of_tokens(llm: LanguageModel, reference: Reference):
     prefixes = [f"{passage} what\nRelevance:" for passage, _ in pairs(6)]
-    found = together(llm, *(lambda p=p: llm.label_log_likelihoods(p, LABELS) for p in prefixes))
-    for prefix, values in zip(prefixes, found, strict=True):
-        assert values == pytest.approx([sum(reference.logprobs(prefix, label)) for label in LABELS], abs=NATS)
+    texts = [(prefix, label) for prefix in prefixes for label in LABELS]
+    for (prefix, label), found in zip(texts, scores(llm, texts), strict=True):
+        assert found.spans[0].total == pytest.approx(sum(reference.logprobs(prefix, label)), abs=NATS)
 
 
 def test_query_likelihoods_and_grades_of_frets_prompts_agree_with_64_bit(
@@ -259,13 +259,11 @@ def test_query_likelihoods_and_grades_of_frets_prompts_agree_with_64_bit(
 ):
     queries = ["where is 寿司 ready?", "что несёт 🐍", "which comes first in chess?"]
     asked = [PassagePrompt(str(i), "Zürich", TEXTS[i], query=query) for i, query in enumerate(queries)]
-    likelihoods = judge.log_likelihood(asked, queries)
-    grades = judge.label_log_likelihoods(asked, RELEVANCE_LABELS)
-    for prompt, query, likelihood, values in zip(asked, queries, likelihoods, grades, strict=True):
+    for prompt, query, judged in zip(asked, queries, judge.judge(asked, RELEVANCE_LABELS), strict=True):
         of_query = reference.logprobs(judge.prompts.likelihood(prompt), f" {query}")
         of_labels = [sum(reference.logprobs(judge.prompts.relevance(prompt), label)) for label in LABELS]
-        assert likelihood == pytest.approx(fmean(of_query), abs=NATS)
-        assert values == pytest.approx(of_labels, abs=NATS)
+        assert judged.ql == pytest.approx(fmean(of_query), abs=NATS)
+        assert judged.grades == pytest.approx(of_labels, abs=NATS)
 
 
 def test_a_text_beyond_the_context_is_refused_in_the_servers_words_and_its_neighbour_is_scored(

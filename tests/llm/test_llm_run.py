@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,7 @@ def test_a_restart_asks_for_nothing_that_was_answered(tmp_path, talker):
     def everything(annotator):
         return (
             annotator.generate(passages),
-            annotator.log_likelihood(asked, [p.query for p in asked]),
-            annotator.label_log_likelihoods(asked, RELEVANCE_LABELS),
+            annotator.judge(asked, RELEVANCE_LABELS),
         )
 
     def fresh():
@@ -93,12 +93,12 @@ class TestEndpoints:
             one.url = f"{one.url},{two.url}"
             llm = self.opened(tmp_path, one)
             replies = llm.generate(self.PASSAGES)
-            scores = llm.log_likelihood(self.PASSAGES, ["bread"] * 5)
+            judged = llm.judge([replace(p, query="bread") for p in self.PASSAGES], RELEVANCE_LABELS)
             assert min(one.requests["/generate"], two.requests["/generate"]) > 15
         assert (llm.id, llm.revision) == ("hash", "abc123")
         assert all(reply.startswith("Task: search result\nQuery: words ") for reply in replies)
-        assert all(value < 0 for value in scores)
-        assert llm.model.usage.requests == 10
+        assert all(j.ql < 0 and max(j.grades) < 0 for j in judged)
+        assert llm.model.usage.requests == 5 + 5 * 4
         assert llm.model.usage.prompt_tokens > 5 * 1000
 
     def test_a_server_that_errs_under_load_is_refused_before_anything_is_asked_for(self, tmp_path):

@@ -88,19 +88,19 @@ class TestScores:
 def test_labels_agree_with_64_bit_whatever_their_number_of_tokens(llm, reference):
     prefix = pairs(1)[0][0] + " something\nRelevance:"
     labels = [f" {label}" for label in RELEVANCE_LABELS]
-    (values,) = together(llm.label_log_likelihoods(prefix, labels))
-    for label, value in zip(labels, values, strict=True):
+    found = together(*(llm.score(prefix + label, [(len(prefix), len(prefix + label))]) for label in labels))
+    for label, scores in zip(labels, found, strict=True):
         expected = reference.logprobs(prefix, label)
-        assert value == pytest.approx(sum(expected), abs=NATS * len(expected))
+        assert scores.spans[0].total == pytest.approx(sum(expected), abs=NATS * len(expected))
 
 
 def test_both_scores_of_one_pass_agree_with_64_bit(llm, reference):
     annotator = PromptedAnnotator(llm, load_prompts(), Sampling(), seed=0)
     asked = PassagePrompt("p", "Zürich", "東京の寿司 is ready.", query="where is 寿司 ready?")
-    ((ql, grades),) = annotator.judge_in_one_pass([asked], RELEVANCE_LABELS)
+    (judged,) = annotator.judge([asked], RELEVANCE_LABELS, one_pass=True)
     before, query = annotator.prompts.relevance_parts(asked)
-    assert ql == pytest.approx(fmean(reference.logprobs(before, query)), abs=NATS)
-    for label, grade in zip(RELEVANCE_LABELS, grades, strict=True):
+    assert judged.ql == pytest.approx(fmean(reference.logprobs(before, query)), abs=NATS)
+    for label, grade in zip(RELEVANCE_LABELS, judged.grades, strict=True):
         expected = reference.logprobs(f"{before}{query}\nRelevance:", f" {label}")
         assert grade == pytest.approx(sum(expected), abs=NATS * len(expected))
 

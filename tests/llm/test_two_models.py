@@ -45,11 +45,7 @@ def opened(tmp_path, llm, judge=None):
 
 
 def scores(annotator):
-    return (
-        annotator.log_likelihood(ASKED, [p.query for p in ASKED]),
-        annotator.label_log_likelihoods(ASKED, RELEVANCE_LABELS),
-        annotator.judge_in_one_pass(ASKED, RELEVANCE_LABELS),
-    )
+    return [annotator.judge(ASKED, RELEVANCE_LABELS, one_pass=one_pass) for one_pass in (False, True)]
 
 
 def test_alone_such_a_server_is_refused_with_what_to_switch_on_and_who_else_could_judge(tmp_path, mute):
@@ -90,7 +86,7 @@ def test_unigram_may_write_for_a_language_model_and_judge_for_one(tmp_path, mute
     counted = opened(tmp_path, LLMRecipe(backend="openai", url=mute.url, model="m"), LLMRecipe())
     assert isinstance(counted, WriterAndJudge)
     with pytest.raises(LLMError, match="unigram has no prompt that QL and RC could share"):
-        counted.judge_in_one_pass(ASKED, RELEVANCE_LABELS)
+        counted.judge(ASKED, RELEVANCE_LABELS, one_pass=True)
 
 
 def test_a_run_probes_its_endpoints_before_it_reads_or_trains_anything(

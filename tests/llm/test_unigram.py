@@ -20,6 +20,10 @@ def prompt(i: int, query: str | None = None) -> PassagePrompt:
     return PassagePrompt(str(i), *TEXTS[i], query=query)
 
 
+def likelihoods(llm: UnigramAnnotator, *prompts: PassagePrompt) -> list[float]:
+    return [judged.ql for judged in llm.judge(prompts, RELEVANCE_LABELS)]
+
+
 def test_query_likelihood_is_dirichlet_smoothed(llm):
     counts = Counter(w for _, text in TEXTS for w in text.split())
     mu = sum(counts.values()) / 3
@@ -28,13 +32,13 @@ def test_query_likelihood_is_dirichlet_smoothed(llm):
         math.log((1 + mu * counts["green"] / 13) / (4 + mu)),
         math.log((0 + mu * counts["boats"] / 13) / (4 + mu)),
     ]
-    assert llm.log_likelihood([prompt(0)], ["green boats"]) == [pytest.approx(sum(expected) / 2)]
+    assert likelihoods(llm, prompt(0, "green boats")) == [pytest.approx(sum(expected) / 2)]
 
 
 def test_a_word_outside_the_collection_does_not_make_a_query_impossible(llm):
-    (value,) = llm.log_likelihood([prompt(0)], ["zebra"])
+    (value,) = likelihoods(llm, prompt(0, "zebra"))
     assert math.isfinite(value)
-    assert value < llm.log_likelihood([prompt(0)], ["boats"])[0]
+    assert value < likelihoods(llm, prompt(0, "boats"))[0]
 
 
 def test_relevance_orders_passages_as_bm25_does(llm):
@@ -48,22 +52,22 @@ def test_relevance_orders_passages_as_bm25_does(llm):
         return total
 
     query = "green apples"
-    grades = [row[-1] for row in llm.label_log_likelihoods([prompt(i, query) for i in range(3)], RELEVANCE_LABELS)]
+    grades = [judged.grades[-1] for judged in llm.judge([prompt(i, query) for i in range(3)], RELEVANCE_LABELS)]
     scores = [bm25(query, i) for i in range(3)]
     assert sorted(range(3), key=grades.__getitem__) == sorted(range(3), key=scores.__getitem__)
     assert grades[0] > grades[1] > grades[2]
 
 
 def test_labels_are_a_probability_distribution(llm):
-    (row,) = llm.label_log_likelihoods([prompt(0, "green")], RELEVANCE_LABELS)
-    assert sum(math.exp(v) for v in row) == pytest.approx(1)
+    (judged,) = llm.judge([prompt(0, "green")], RELEVANCE_LABELS)
+    assert sum(math.exp(v) for v in judged.grades) == pytest.approx(1)
 
 
 def test_other_than_three_labels_and_a_missing_query_are_refused(llm):
     with pytest.raises(ValueError, match="grades on 3"):
-        llm.label_log_likelihoods([prompt(0, "x")], ["yes", "no"])
+        llm.judge([prompt(0, "x")], ["yes", "no"])
     with pytest.raises(ValueError, match="no query"):
-        llm.label_log_likelihoods([prompt(0)], RELEVANCE_LABELS)
+        llm.judge([prompt(0)], RELEVANCE_LABELS)
 
 
 def test_queries_are_words_of_the_lead_in_order_and_repeatable(llm):
@@ -128,8 +132,8 @@ def test_a_passage_without_prose_gives_an_empty_query(llm):
 def test_what_a_passage_opens_with_counts_more():
     texts = [("", "Apples are grown here. Boats are kept there."), ("", "Boats are kept there. Apples are grown here.")]
     plain, weighted = (UnigramAnnotator(texts, lead_weight=w) for w in (0, 3))
-    prompts = [PassagePrompt(str(i), *t) for i, t in enumerate(texts)]
-    a, b = plain.log_likelihood(prompts, ["apples grown", "apples grown"])
+    prompts = [PassagePrompt(str(i), *t, query="apples grown") for i, t in enumerate(texts)]
+    a, b = likelihoods(plain, *prompts)
     assert a == pytest.approx(b)
-    a, b = weighted.log_likelihood(prompts, ["apples grown", "apples grown"])
+    a, b = likelihoods(weighted, *prompts)
     assert a > b

@@ -15,7 +15,7 @@ from gecko_hf.llm.endpoints.secret import Secret
 from gecko_hf.llm.endpoints.tokens import Tokens, load_tokenizer
 from gecko_hf.llm.endpoints.transport import Failure, Transport
 from gecko_hf.llm.endpoints.turns import Turns
-from gecko_hf.llm.spans import boundaries, check_prefix, labels_by_score
+from gecko_hf.llm.spans import boundaries, check_prefix
 
 READY = 2  # ours: texts whose tokens are counted or whose answers are awaited, in multiples of the requests that may be in flight
 
@@ -114,10 +114,6 @@ class EndpointModel(ABC):
         if any(value is None for row in rows for value in row):
             raise LLMError("A span begins where nothing comes before it, so its first token has no probability.")
         return Scores(tuple(SpanScore(tuple(v for v in row if v is not None)) for row in rows), len(ids))
-
-    async def label_log_likelihoods(self, prefix: str, labels: Sequence[str]) -> list[float]:
-        """Exact log-likelihood of each label as the continuation of a prefix."""
-        return await labels_by_score(self, prefix, labels)
 
     @abstractmethod
     async def _generate(self, url: str, prompt: str, sampling: Sampling) -> Completion:
