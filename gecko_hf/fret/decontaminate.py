@@ -154,3 +154,5 @@ def _column_texts(rows: datasets.Dataset) -> Iterator[str]:
     for name, feature in rows.features.items():
         if feature == datasets.Value("string"):
             yield from (text for text in rows[name] if text)
+        elif feature == datasets.List(datasets.Value("string")):  # a reranking task's positives and negatives
+            yield from (text for texts in rows[name] for text in texts if text)

@@ -94,6 +94,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
                         recipe.title_in_text,
                         default=own,
                         tests=run.tests,
+                        cut_source=getattr(recipe, "cut_source", 0.0),
                     )
                 sets.append(with_vectors(one, encode) if encode and entry.keep else one)
                 report(len(sets[-1].rows), len(sets[-1].rows))
@@ -108,7 +109,8 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
 def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[list[str]], Vectors]:
     """Embeds texts as the untouched base reads them, as far as the stage reads them; kept in the run folder."""
     base = run.base()
-    base.max_seq_length = recipe.max_seq_length or base.max_seq_length
+    length = run.recipe.encoder.max_seq_length
+    base.max_seq_length = min(recipe.max_seq_length or length, length)
     store = run.store(base)
 
     def encode(texts: list[str]) -> Vectors:

@@ -62,6 +62,7 @@ class Kind(NamedTuple):
         task: What stands after `task:`.
         hard: How many hard negatives a row has.
         symmetric: Whether both sides are queries.
+        grouped: Whether an example is made of several rows, so that a cap is of examples and not of rows.
     """
 
     convert: Converter
@@ -69,6 +70,7 @@ class Kind(NamedTuple):
     task: str
     hard: int = 1
     symmetric: bool = False
+    grouped: bool = False
 
 
 def fret(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -201,7 +203,7 @@ KINDS: dict[str, Kind] = {
     "hotpotqa": Kind(hotpotqa, ("question", "supporting_facts", "context"), SEARCH_RESULT),
     "fever": Kind(fever, ("claim", "label", "title", "evidence"), FACT_CHECKING, hard=0),
     "medmcqa": Kind(medmcqa, ("question", "opa", "opb", "opc", "opd", "cop"), QUESTION_ANSWERING),
-    "nli": Kind(nli, ("premise", "hypothesis", "label"), SEMANTIC_SIMILARITY, symmetric=True),
+    "nli": Kind(nli, ("premise", "hypothesis", "label"), SEMANTIC_SIMILARITY, symmetric=True, grouped=True),
     "labels": Kind(labels, ("text", "label"), CLASSIFICATION, symmetric=True),
 }
 

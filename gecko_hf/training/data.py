@@ -22,8 +22,8 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.prompts import PromptFormat, format_query, reworded, without_prompt
 from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.source import by_role, pinned, read_source, state
-from gecko_hf.training.converters import KINDS, Example, Text
-from gecko_hf.training.mixture import document_writer
+from gecko_hf.training.converters import ID, KINDS, Example, Text
+from gecko_hf.training.mixture import document_writer, without_source
 from gecko_hf.training.mixture_recipe import DataRecipe, negatives_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ class TrainingSet:
     set_aside: dict[str, int]
     recipe: DataRecipe
 
+    def bare(self, text: str) -> str:
+        """A text of a row without its prompt and its unique id."""
+        found = without_prompt(text)
+        return found.rpartition(ID)[0] if self.recipe.has_ids else found
+
 
 def build_set(
     name: str,
@@ -58,6 +63,7 @@ def build_set(
     title_in_text: float = 0.0,
     default: str | None = None,
     tests: TestSets | None = None,
+    cut_source: float = 0.0,
 ) -> TrainingSet:
     """Read a data set and write its training rows.
 
@@ -69,6 +75,7 @@ def build_set(
         title_in_text: See `mixture.document_writer`.
         default: Where FRet lies if the block names no source.
         tests: Test sets that no query and no positive may overlap.
+        cut_source: Of FRet, the share of extractive queries whose sentence leaves the positive (see `mixture.fret_rows`).
 
     Raises:
         RecipeError: If nothing can be read from the source, a column is missing, or no row is left.
@@ -77,7 +84,8 @@ def build_set(
     if source is None:
         raise RecipeError(f"{name} is the FRet of this run, and there is none. Name a source.")
     recipe = pinned(recipe, source, name)
-    key = hash_of([asdict(recipe), source, state(source), seed, title_in_text, tests and tests.fingerprint])
+    cut_source = cut_source if recipe.kind == "fret" else 0.0
+    key = hash_of([asdict(recipe), source, state(source), seed, title_in_text, cut_source, tests and tests.fingerprint])
     place = folder / f"{name}-{key[:12]}"
     try:
         rows = datasets.Dataset.from_generator(
@@ -90,6 +98,7 @@ def build_set(
                 "title_in_text": title_in_text,
                 "place": place,
                 "tests": tests,
+                "cut_source": cut_source,
             },
             features=_features(recipe),
             cache_dir=str(place),
@@ -109,6 +118,7 @@ def write_rows(
     title_in_text: float,
     place: Path,
     tests: TestSets | None = None,
+    cut_source: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """The training rows of a source; counts in a file what is set aside.
 
@@ -118,13 +128,14 @@ def write_rows(
     aside: Counter[str] = Counter()
     written = 0
     document = document_writer(title_in_text, seed)
+    draw = random.Random(seed)  # not security: seeded sampling
     rows = read_source(recipe, source, name, recipe.kind, KINDS[recipe.kind].columns)
     for example in convert(rows, recipe, seed):
         if isinstance(example, str):
             aside[example] += 1
         elif tests and (match := tests.match(example.query) or tests.match(example.positive.text)):
             aside[f"test text: {match}"] += 1
-        elif len(row := training_row(example, recipe, document)) < len(_features(recipe)):
+        elif len(row := training_row(_cut(example, cut_source, draw), recipe, document)) < len(_features(recipe)):
             aside["fewer hard negatives or scores than asked for"] += 1
         else:
             written += 1
@@ -136,10 +147,25 @@ def write_rows(
 
 def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[Example | str]:
     """Examples of a data set, and reasons where a row gives none."""
-    rows = by_role(rows, recipe.columns)
-    if recipe.rows is not None and recipe.rows < len(rows):
-        rows = rows.shuffle(seed=seed).select(range(recipe.rows))
-    return KINDS[recipe.kind].convert(rows, random.Random(seed))  # not security: seeded sampling
+    rows, kind = by_role(rows, recipe.columns), KINDS[recipe.kind]
+    draw = random.Random(seed)  # not security: seeded sampling
+    most = len(rows) if recipe.rows is None else recipe.rows
+    if most >= len(rows):
+        return kind.convert(rows, draw)
+    if not kind.grouped:
+        return kind.convert(rows.shuffle(seed=seed).select(range(most)), draw)
+    found = list(kind.convert(rows, draw))
+    examples = [i for i, example in enumerate(found) if isinstance(example, Example)]
+    left_out = {*draw.sample(examples, max(0, len(examples) - most))}
+    return (example for i, example in enumerate(found) if i not in left_out)
+
+
+def _cut(example: Example, share: float, draw: random.Random) -> Example:
+    """An example of FRet, whose positive loses the query's own sentence for this share of them."""
+    if draw.random() >= share:
+        return example
+    text = without_source(example.query, example.positive.text)
+    return replace(example, positive=example.positive._replace(text=text))
 
 
 def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, str], str]) -> dict[str, Any]:
@@ -170,10 +196,10 @@ def with_vectors(one: TrainingSet, encode: Callable[[list[str]], np.ndarray]) ->
 
     Args:
         one: The set.
-        encode: Gives the base's vectors of texts without prompts, (texts, width).
+        encode: Gives the base's vectors of texts without prompts and ids, (texts, width).
     """
     names = text_columns(one.rows)
-    blocks = [encode([without_prompt(text) for text in one.rows[column]]) for column in names]
+    blocks = [encode([one.bare(text) for text in one.rows[column]]) for column in names]
     if LABEL in one.rows.column_names:
         blocks.insert(0, np.array(one.rows[LABEL], dtype=np.float32))
     values = np.concatenate(blocks, axis=1)

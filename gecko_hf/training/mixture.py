@@ -100,7 +100,7 @@ def fret_rows(
     for row in rows:
         positive = row["positive"]
         if draw.random() < cut_source:
-            positive = _without_source(row["query"], positive)
+            positive = without_source(row["query"], positive)
         columns["anchor"].append(format_query(row["task"], row["query"]))
         columns["positive"].append(write(positive, row["positive_title"] or ""))
         if "negative" in columns:
@@ -108,8 +108,8 @@ def fret_rows(
     return datasets.Dataset.from_dict(columns)
 
 
-def _without_source(query: str, passage: str) -> str:
-    """The passage without the sentence that holds every word of the query; unchanged where there is none or little else."""
+def without_source(query: str, passage: str) -> str:
+    """A passage without the sentence that holds every word of a query; unchanged where there is none or little else."""
     asked = set(words(query))
     source = next((s for s in sentences(passage) if asked <= set(words(s))), None)
     rest = without(passage, source) if source else passage

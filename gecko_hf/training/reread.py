@@ -15,8 +15,7 @@ from collections.abc import Sequence
 import datasets
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.prompts import format_query, without_prompt
-from gecko_hf.training.converters import ID
+from gecko_hf.prompts import format_query
 from gecko_hf.training.data import TrainingSet
 from gecko_hf.training.mixture_recipe import DataRecipe
 
@@ -26,7 +25,8 @@ def read_again(name: str, recipe: DataRecipe, sets: Sequence[TrainingSet], seed:
 
     Args:
         name: As in the recipe.
-        recipe: Its block; `rows` caps the rows, and each set gives its equal part of their texts, or all that it has.
+        recipe: Its block. `rows` caps the rows: each set gives an equal part of their texts, or all that it has, and the
+            others more.
         sets: The sets of the mixture, those among them that `recipe.of` names.
         seed: Seeds which texts are taken, their order and their tasks.
 
@@ -34,13 +34,12 @@ def read_again(name: str, recipe: DataRecipe, sets: Sequence[TrainingSet], seed:
         RecipeError: If there are no two texts.
     """
     draw = random.Random(seed)  # not security: seeded sampling
+    queries = [list(dict.fromkeys(map(one.bare, one.rows["anchor"]))) for one in sets if one.name in recipe.of]
     texts: dict[str, None] = {}
-    for one in sets:
-        if one.name in recipe.of:
-            found = map(without_prompt, one.rows["anchor"])
-            queries = list(dict.fromkeys(q.rpartition(ID)[0] if one.recipe.has_ids else q for q in found))
-            draw.shuffle(queries)
-            texts |= dict.fromkeys(queries[: 2 * recipe.rows // len(recipe.of)] if recipe.rows else queries)
+    for done, found in enumerate(sorted(queries, key=len)):  # what a small set cannot give, the larger ones do
+        draw.shuffle(found)
+        share = (2 * recipe.rows - len(texts)) // (len(queries) - done) if recipe.rows else len(found)
+        texts |= dict.fromkeys(found[:share])
     order = list(texts)
     draw.shuffle(order)
     pairs = list(zip(order[::2], order[1::2], strict=False))  # an odd one has no partner

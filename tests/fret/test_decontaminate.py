@@ -63,6 +63,17 @@ def test_another_mteb_task_gives_every_text_column_of_its_test_split(subsets):
     assert list(task_texts(task)) == ["a", "b"]
 
 
+def test_a_reranking_task_gives_the_passages_of_its_lists_too():
+    rows = {"query": ["q"], "positive": [["gold"]], "negative": [["near", "far"]]}
+    split = datasets.DatasetDict({"test": datasets.Dataset.from_dict(rows)})
+    assert list(task_texts(type("Task", (), {"eval_splits": ["test"], "dataset": split}))) == [
+        "q",
+        "gold",
+        "near",
+        "far",
+    ]
+
+
 def test_no_test_sets_mean_no_check():
     assert load_test_sets(QualityRecipe()) is None
 

@@ -98,6 +98,30 @@ def test_a_cap_draws_rows_by_the_seed(source, tmp_path):
     assert build_set("mine", recipe, tmp_path / "again", 3).rows["anchor"][:] == first
 
 
+def test_a_cap_of_nli_is_of_examples_so_that_premises_keep_their_contradictions(source, tmp_path):
+    labels = ("entailment", "contradiction", "neutral")
+    rows = [{"premise": f"p{i}", "hypothesis": f"{v[0]}{i}", "label": v} for i in range(40) for v in labels]
+    made = build(DataRecipe(kind="nli", source=source(rows), rows=10), tmp_path)
+    assert len(made.rows) == 10
+    assert made.set_aside == {"neutral or without a label": 40}
+    assert {row["negative"][-2:].strip("c") for row in made.rows} == {
+        row["anchor"][-2:].strip("p") for row in made.rows
+    }
+
+
+@pytest.mark.parametrize(("kind", "share", "left"), [("fret", 1.0, 0), ("fret", 0.5, 10), ("fret", 0.0, 20)])
+def test_a_share_of_frets_positives_loses_the_sentence_that_the_query_was_taken_from(
+    source, tmp_path, kind, share, left
+):
+    rest = "The rest of it has five words and more."
+    blank = {"positive_title": "", "negative_title": "", "negative": "n", "task": "t"}
+    rows = [{**blank, "query": f"bread {i}", "positive": f"There is bread {i}. {rest}"} for i in range(20)]
+    made = build(DataRecipe(kind=kind), tmp_path, default=source(rows), cut_source=share).rows
+    whole = [f"bread {i}" in row["positive"] for i, row in enumerate(made)]
+    assert abs(sum(whole) - left) <= (5 if 0 < share < 1 else 0)
+    assert all(rest in row["positive"] for row in made)
+
+
 def test_rows_are_written_once_and_again_when_the_source_changes(source, tmp_path, monkeypatch):
     recipe = DataRecipe(kind="passages", source=source(PASSAGES))
     first = build(recipe, tmp_path)
@@ -248,6 +272,16 @@ def test_the_bases_vectors_of_the_bare_texts_stand_beside_a_row(source, tmp_path
     assert rows.column_names == ["anchor", "positive", "label"]
     assert seen == [f"q{i}" for i in range(20)] + [f"a{i}" for i in range(20)]
     assert rows[7]["label"] == [20.0, 7.0, 40.0, 7.0]
+
+
+def test_the_base_reads_texts_without_their_unique_ids(source, tmp_path):
+    rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(6)]
+    seen: list[str] = []
+    with_vectors(
+        build(DataRecipe(kind="labels", source=source(rows)), tmp_path),
+        lambda texts: seen.extend(texts) or np.zeros((len(texts), 2), np.float32),
+    )
+    assert set(seen) == {row["text"] for row in rows}
 
 
 def test_a_set_that_is_learned_by_label_carries_each_rows_label_and_neither_ids_nor_hard_negatives(source, tmp_path):

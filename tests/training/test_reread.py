@@ -58,6 +58,11 @@ def test_a_cap_takes_equally_of_each_set(sets):
     assert Counter(text[0] for text in texts(made)) == {"a": 40, "b": 40, "c": 40}
 
 
+def test_what_a_small_set_cannot_give_the_others_do(sets):
+    made = again(sets, of=("a", "b", "c"), rows=150)
+    assert Counter(text[0] for text in texts(made)) == {"a": 149, "b": 101, "c": 50}
+
+
 def test_the_seed_decides(sets):
     assert again(sets).rows[:] == again(sets).rows[:]
     assert again(sets).rows[:] != again(sets, seed=2).rows[:]
