@@ -5,12 +5,13 @@ passages, parquet. The vectors are given, in a file (a process that only embeds 
 runs: queries, exact search, judging, labelling, parquet. Each size in a process of its own.
 
 Memory is what the process itself holds (`RssAnon`, sampled); corpus and vectors are mapped files, whose pages the system takes
-back when it needs them. The exponents are slopes of log seconds between the first and the last size.
+back when it needs them. The exponents are slopes of log seconds between neighbouring sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -64,20 +65,20 @@ def main() -> None:
             f"{row['seconds']:.1f} s | {seeds / row['seconds']:,.0f} | {row['memory_mib']:,.0f} MiB | {row['disk_mb']:.1f} MB |"
         )
         record("fret_growth", **row)
-    if len(found) > 1:
+    for less, more in itertools.pairwise(found):
         say(
-            f"\nSeconds to gather the corpus grow with the passages to the power {slope(found, 'corpus', 'rows'):.2f}",
+            f"\nFrom {less['rows']:,} to {more['rows']:,} passages the seconds to gather them grow to the power "
+            f"{slope(less, more, 'corpus', 'rows'):.2f}",
             "",
         )
-        if found[0]["seeds"] != found[-1]["seeds"]:
-            say(f", those of the rest with the seeds to the power {slope(found, 'seconds', 'seeds'):.2f}", "")
+        if less["seeds"] != more["seeds"]:
+            say(f", those of the rest to the power {slope(less, more, 'seconds', 'seeds'):.2f} of the seeds", "")
         say(".")
 
 
-def slope(found: list[dict[str, float]], seconds: str, size: str) -> float:
-    """The exponent between the first and the last size."""
-    first, last = found[0], found[-1]
-    return math.log(last[seconds] / first[seconds]) / math.log(last[size] / first[size])
+def slope(less: dict[str, float], more: dict[str, float], seconds: str, size: str) -> float:
+    """The exponent between two sizes."""
+    return math.log(more[seconds] / less[seconds]) / math.log(more[size] / less[size])
 
 
 def measure(rows: int, seeds: int) -> dict[str, float]:

@@ -1,11 +1,11 @@
 """A loopback server that answers as vLLM does, takes a fixed time a request, and counts what a GPU would have to compute.
 
-    python benchmarks/llm_server.py --capacity 64 --latency 0.1 --cache-tokens 65536
+    python benchmarks/llm_server.py --capacity 64 --latency 0.1 --cache-tokens 8192 65536
 
 Words are tokens. A prompt's blocks of 16 tokens that the prefix cache (the least recently used go first) holds are not
-computed again; every client is given that, also for log-probabilities of prompts, for which a real server may go past its cache,
-as TGI does. More than `capacity` requests at once get 429. `GET /usage` tells requests,
-tokens read, tokens computed and the seconds that places were taken, and starts anew.
+computed again; caches of several sizes are counted side by side. Every client is given that, also for log-probabilities of
+prompts, for which a real server may go past its cache, as TGI does. More than `capacity` requests at once get 429.
+`GET /usage` tells requests, tokens read, tokens computed and the seconds that places were taken, and starts anew.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ class PrefixCache:
 class Server:
     """`/v1/completions` with `echo` and `logprobs`, or without."""
 
-    def __init__(self, capacity: int, latency: float, cache_tokens: int) -> None:
-        self.capacity, self.latency, self.cache = capacity, latency, PrefixCache(cache_tokens)
+    def __init__(self, capacity: int, latency: float, cache_tokens: list[int]) -> None:
+        self.capacity, self.latency, self.cache_tokens = capacity, latency, cache_tokens
         self.in_flight = 0
-        self.usage = self.fresh()
+        self.start_anew()
 
-    @staticmethod
-    def fresh() -> dict[str, float]:
-        """Counts before the first request."""
-        return {"requests": 0, "refused": 0, "read": 0, "computed": 0, "busy": 0.0}
+    def start_anew(self) -> None:
+        """Nothing is cached, nothing counted."""
+        self.caches = {tokens: PrefixCache(tokens) for tokens in self.cache_tokens}
+        self.usage: dict[str, float] = {"requests": 0, "refused": 0, "read": 0, "busy": 0.0}
+        self.computed = dict.fromkeys(self.cache_tokens, 0)
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
@@ -80,8 +81,8 @@ class Server:
     async def answer(self, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
         """Status and body."""
         if path == "/usage":
-            usage, self.usage = self.usage, self.fresh()
-            self.cache = PrefixCache(self.cache.most * BLOCK)
+            usage = {**self.usage, "computed": self.computed}
+            self.start_anew()
             return 200, usage
         if body is None:
             return 200, {"data": [{"id": "m"}]}  # GET /v1/models, which some clients wait for
@@ -96,7 +97,8 @@ class Server:
         ids = [zlib.crc32(word.encode()) for word in body["prompt"].split()]
         for name, value in (("requests", 1), ("read", len(ids)), ("busy", self.latency)):
             self.usage[name] += value
-        self.usage["computed"] += self.cache.computed(ids)
+        for tokens, cache in self.caches.items():
+            self.computed[tokens] += cache.computed(ids)
         return 200, completion(body, ids)
 
 
@@ -117,7 +119,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capacity", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.1)
-    parser.add_argument("--cache-tokens", type=int, default=65536)
+    parser.add_argument("--cache-tokens", type=int, nargs="*", default=[65536])
     options = parser.parse_args()
     made = Server(options.capacity, options.latency, options.cache_tokens)
     server = await asyncio.start_server(made.connection, "127.0.0.1", 0, backlog=1024, limit=2**20)

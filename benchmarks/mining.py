@@ -1,4 +1,4 @@
-"""Mining at scale: seconds, recall and memory over synthetic vectors. `python benchmarks/mining.py 10000 100000 1000000`."""
+"""Mining at scale: seconds, recall and memory over synthetic vectors. `python benchmarks/mining.py 10000 100000 500000`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import record, say
 
 CANDIDATES, BLOCK = 20, 65_536
 
@@ -54,6 +55,8 @@ def measure(total: int, width: int, queries: int, exact_up_to: int) -> None:
         search = "exact" if miner.index is None else "IVF-PQ"
         built = f"{seconds:.0f} s" if seconds else ""
         say(f"| {total:,} | {search} | {built} | {mining:.1f} s | {share:.3f} | {memory:.2f} GiB |")
+        found = {"search": search, "index_seconds": seconds, "seconds_per_1000": mining, "recall": share}
+        record("mining", passages=total, width=width, queries=queries, **found, memory_gib=memory)
 
 
 def synthetic(file: Path, total: int, width: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,12 +74,6 @@ def synthetic(file: Path, total: int, width: int, queries: int) -> tuple[np.ndar
     asked = vectors[:queries] + 0.3 / width**0.5 * rng.standard_normal((queries, width), dtype=np.float32)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
     return np.load(file, mmap_mode="r"), asked
-
-
-def say(text: str) -> None:
-    """Print at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import argparse
 import heapq
 import itertools
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,22 +58,23 @@ def main() -> None:
     for endpoints in (1, 4, 8, 16, 32):
         count = ROUNDS * 256 * endpoints
         seconds = simulate(count, endpoints, 256, 2.0, cost, 0.0)
-        say(f"| {endpoints} | {count / seconds:,.0f} | {count * 2.0 / (seconds * 256 * endpoints):.0%} |")
+        busy = count * 2.0 / (seconds * 256 * endpoints)
+        say(f"| {endpoints} | {count / seconds:,.0f} | {busy:.0%} |")
+        record("queueing", endpoints=endpoints, client=cost, simulated_rate=round(count / seconds), busy=round(busy, 3))
 
 
 def run(requests: int, capacity: int, latency: float) -> tuple[float, float, float]:
     """Seconds of a real run, and the processor seconds of client and server a request."""
-    options = argparse.Namespace(capacity=capacity, latency=latency, cache_tokens=0)
+    options = argparse.Namespace(capacity=capacity, latency=latency, cache_tokens=[])
     served = Served(options)
     with served as url:
         take_usage(url)
-        before, start, used = processor(served.child.pid), time.perf_counter(), time.process_time()
-        ours(url, requests, capacity)
-        seconds, used = time.perf_counter() - start, time.process_time() - used
+        before = processor(served.child.pid)
+        clock = ours(url, requests, capacity)
         spent = processor(served.child.pid) - before
         usage = take_usage(url)
         assert usage["requests"] == requests, usage
-    return seconds, used / requests, spent / requests
+    return clock.seconds, (clock.processor or 0.0) / requests, spent / requests
 
 
 def processor(pid: int) -> float:

@@ -17,7 +17,7 @@ from gecko_hf.errors import OutputError
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, remove_record, require_space, write_record
-from gecko_hf.source import state
+from gecko_hf.source import pinned, state
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.estimate import estimate, space_needed
 from gecko_hf.stages.evaluate import evaluate_stage
@@ -68,7 +68,7 @@ STAGES = (
     ),
     Stage(
         "prefinetune",
-        "train on (lead, body) pairs",
+        "first training stage: pairs, or a mixture",
         prefinetune_stage,
         ("corpus",),
         # A mixture leaves out what overlaps with the test sets of `fret.quality`.
@@ -86,7 +86,13 @@ STAGES = (
         ("corpus",),
         lambda r: (asdict(r.encoder), r.llm.identity(), asdict(r.fret), *((r.judge.identity(),) if r.judge else ())),
     ),
-    Stage("finetune", "train on FRet", finetune_stage, ("prefinetune", "fret"), lambda r: _training(r.finetune)),
+    Stage(
+        "finetune",
+        "second training stage: FRet, or a mixture",
+        finetune_stage,
+        ("prefinetune", "fret"),
+        lambda r: _training(r.finetune),
+    ),
     Stage(
         "evaluate",
         "score every model at every width",
@@ -155,6 +161,7 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = ST
         what = "every stage" if len(steps) == len(STAGES) else " and ".join(wanted)
         console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True)
         return paths.root
+    _require_sources(recipe, [step.stage.name for step in steps if not step.record])
     if any(step.stage.name == "fret" and not step.record for step in steps):
         from gecko_hf.llm.open import probe_endpoints
 
@@ -261,6 +268,15 @@ def check_requirements(recipe: Recipe) -> None:
     if recipe.corpus.source == "docstrings":
         for package in recipe.corpus.packages:
             require(package, "quickstart")
+
+
+def _require_sources(recipe: Recipe, todo: list[str]) -> None:
+    """Refuse a mixture's data set that is not there: hours of other stages should not end at it."""
+    for name in ("prefinetune", "finetune"):
+        if name in todo:
+            for entry, block in getattr(recipe, name).mixture.items():
+                if block.source is not None:
+                    pinned(block, block.source, f"{name}.mixture.{entry}")
 
 
 def _do(job: Run, step: Step, *, record: bool = True) -> Step:

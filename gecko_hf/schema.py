@@ -89,7 +89,9 @@ def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
     if get_origin(hint) is list and isinstance(value, list):
         return [_value(v, options[0], bounds, f"{name}[{i}]") for i, v in enumerate(value)]
     if get_origin(hint) is dict and isinstance(value, dict):
-        return {str(k): _value(v, options[1], bounds, f"{name}.{k}") for k, v in value.items()}
+        blocks = dataclasses.is_dataclass(options[1])  # one that is null is left out: NAME=null takes it from a recipe
+        found = {str(k): v for k, v in value.items() if not (blocks and v is None)}
+        return {k: _value(v, options[1], bounds, f"{name}.{k}") for k, v in found.items()}
     if hint is str and isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     if hint is float and isinstance(value, str):

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
-from huggingface_hub import HfApi
+from datasets.exceptions import DatasetsError
+from huggingface_hub import HfApi, errors
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.source_recipe import SourceRecipe
 
 FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
 COMMIT = re.compile("[0-9a-f]{40}")
+_HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of the Hub's HTTP client, whichever it is
+# What asking the Hub raises, and loading from it.
+UNREACHED = (_HTTP_ERROR, OSError, ValueError, RuntimeError, DatasetsError)
 
 Entry = TypeVar("Entry", bound=SourceRecipe)
 
@@ -31,9 +35,10 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
         return recipe
     try:
         commit = HfApi().dataset_info(source, revision=recipe.revision).sha
-    except (OSError, ValueError) as error:
+    except UNREACHED as error:
+        why = " ".join(str(error).split())
         raise RecipeError(
-            f"{name}: no data set loads from {source!r}: {error} Give a .jsonl, .parquet or .csv file, a folder of such, or "
+            f"{name}: no data set loads from {source!r}: {why} Give a .jsonl, .parquet or .csv file, a folder of such, or "
             "a Hub data set id; without a connection also the commit, as revision."
         ) from error
     return replace(recipe, revision=commit)
@@ -60,9 +65,10 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
             found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
         else:
             found = datasets.load_dataset(source, recipe.config, split=recipe.split, revision=recipe.revision)
-    except (OSError, ValueError, KeyError) as error:
+    except (*UNREACHED, KeyError) as error:
+        why = " ".join(str(error).split())
         raise RecipeError(
-            f"{name}: no data set loads from {source!r}: {error}. Give a .jsonl, .parquet or .csv file, a folder of such, "
+            f"{name}: no data set loads from {source!r}: {why}. Give a .jsonl, .parquet or .csv file, a folder of such, "
             "or a Hub data set id."
         ) from error
     have = {**{c: c for c in found.column_names}, **recipe.columns}

@@ -1,5 +1,6 @@
 """The whole pipeline on a small library with a tiny encoder: it runs, it skips, it survives being killed."""
 
+import io
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from datasets import load_dataset
 from rich.console import Console
 
 from gecko_hf import pipeline
-from gecko_hf.errors import CorpusError, OutputError
+from gecko_hf.errors import CorpusError, OutputError, RecipeError
 from gecko_hf.recipe import load_recipe
 from gecko_hf.run_folder import Paths
 
@@ -157,6 +158,13 @@ def test_a_changed_file_of_a_mixture_redoes_its_stage_and_what_follows(recipe_fi
     rows.write_text('{"query": "a", "positive": "c!"}\n', encoding="utf-8")
     changed = [old != new for old, new in zip(before, keys(), strict=True)]
     assert changed == [stage.name in ("finetune", "evaluate", "report") for stage in pipeline.STAGES]
+
+
+def test_a_mixtures_data_set_that_is_not_there_is_told_before_anything_is_trained(recipe_file, tmp_path):
+    mixture = f"finetune.mixture={{mine: {{kind: pairs, source: {tmp_path / 'nowhere.jsonl'}}}}}"
+    with pytest.raises(RecipeError, match=r"finetune\.mixture\.mine: no data set loads from .*nowhere"):
+        pipeline.run(load_recipe(recipe_file, [mixture, f"output={tmp_path / 'r'}"]), Console(file=io.StringIO()))
+    assert not (tmp_path / "r" / "corpus").exists()
 
 
 def test_killed_in_every_stage_in_turn_a_run_ends_with_the_same_rows_and_scores(finished, recipe_file, tmp_path):

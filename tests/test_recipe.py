@@ -126,6 +126,12 @@ def test_with_a_root_the_local_copies_are_read_and_what_has_none_is_left_out(tmp
     assert (both.source, both.revision, both.columns, both.weight) == (f"{tmp_path}/both.jsonl", None, {}, 2.0)
 
 
+def test_a_set_that_is_null_is_left_out(tmp_path):
+    recipe = load_recipe(write(tmp_path, LOCAL), ["finetune.mixture.only=null", "finetune.mixture.both.weight=null"])
+    assert list(recipe.finetune.mixture) == ["both"]
+    assert recipe.finetune.mixture["both"].weight is None
+
+
 def test_a_misspelt_key_of_a_local_block_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"Did you mean finetune\.mixture\.both\.source"):
         load_recipe(write(tmp_path, LOCAL.replace("{source: both", "{sorce: both")), [f"data.root={tmp_path}"])

@@ -21,7 +21,6 @@ from pathlib import Path
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 from bs4.exceptions import ParserRejectedMarkup
-from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi, errors
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from pyarrow import parquet
@@ -30,11 +29,11 @@ from gecko_hf.corpus.passages import Passage, SetAside
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.corpus.split import Item, split_document, split_row
 from gecko_hf.errors import CorpusError
+from gecko_hf.source import UNREACHED
 
 HUB_SECONDS = 10.0  # to wait for the Hub's first answer
 SHOWN = 5  # of what was set aside, in an error
 _BATCH = 1024  # rows of a table in memory at a time, and between two reports
-_HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of the Hub's HTTP client, whichever it is
 
 Report = Callable[[int, int | None], None]
 
@@ -270,7 +269,7 @@ def hub_items(recipe: CorpusRecipe, report: Report) -> Iterator[Item]:
             # Asked first: it answers at once whether there is such a data set, load_dataset retries for half a minute.
             HfApi().dataset_info(name, revision=recipe.revision, timeout=HUB_SECONDS)
         dataset = _open(name, recipe)
-    except (_HTTP_ERROR, OSError, ValueError, RuntimeError, DatasetsError) as error:
+    except UNREACHED as error:
         raise CorpusError(
             f"There is no file or folder {name!r}, and no split {recipe.split!r} "
             f"{f'of config {recipe.config!r} ' if recipe.config else ''}of a Hub data set of that name came: "

@@ -67,7 +67,7 @@ def summarise(
         },
         "scores": [_score_row(s) for s in scores if s["split"] == "test"],
         "task_scores": _read(paths.logs / "task_scores.json") if "evaluate" in records else [],
-        "mixtures": _mixtures(paths),
+        "mixtures": _mixtures(paths, recipe),
         "dev_scores": [_score_row(s) for s in scores if s["split"] == "dev"],
         "fret": {
             "rows": len(labels),
@@ -94,10 +94,10 @@ def summarise(
     }
 
 
-def _mixtures(paths: Paths) -> dict[str, Any]:
+def _mixtures(paths: Paths, recipe: Recipe) -> dict[str, Any]:
     """Stage -> data set -> its rows, what was set aside, and its block with the commit that was read."""
-    files = {stage: paths.logs / f"{stage}_mixture.json" for stage in ("prefinetune", "finetune")}
-    return {stage: json.loads(file.read_text(encoding="utf-8")) for stage, file in files.items() if file.exists()}
+    stages = [stage for stage in ("prefinetune", "finetune") if getattr(recipe, stage).mixture]
+    return {stage: json.loads((paths.logs / f"{stage}_mixture.json").read_text(encoding="utf-8")) for stage in stages}
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

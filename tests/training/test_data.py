@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 
+import httpx2
 import numpy as np
 import pytest
 
@@ -205,6 +206,16 @@ def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
     assert pinned(DataRecipe(kind="pairs", source="org/set", revision="main"), "org/set", "mine").revision == "c" * 40
     assert pinned(DataRecipe(kind="pairs", source="org/set", revision="d" * 40), "org/set", "mine").revision == "d" * 40
     assert asked == [("org/set", "main")]
+
+
+def test_a_hub_that_does_not_answer_is_a_users_error_and_no_traceback(monkeypatch):
+    class Unreachable:
+        def dataset_info(self, *_, **__):
+            raise httpx2.ConnectError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr("gecko_hf.source.HfApi", Unreachable)
+    with pytest.raises(RecipeError, match=r"mine: no data set loads from 'org/set': .*refused Give a \.jsonl"):
+        pinned(DataRecipe(kind="pairs", source="org/set"), "org/set", "mine")
 
 
 def test_a_set_that_gives_no_row_says_why(source, tmp_path):

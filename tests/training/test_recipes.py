@@ -108,3 +108,12 @@ def test_a_recipe_lies_over_the_one_that_it_extends(tmp_path):
     (tmp_path / "recipe.yaml").write_text("extends: below.yaml\nfret: {rows: 6}", encoding="utf-8")
     recipe = load_recipe(tmp_path, ["fret.candidates=8"])
     assert (recipe.corpus.path, recipe.fret.rows, recipe.fret.candidates) == ("a", 6, 8)
+
+
+def test_with_local_copies_gecko_mini_reads_nothing_from_the_hub(tmp_path):
+    recipe = load_recipe(RECIPES / "gecko-mini", [f"data.root={tmp_path}"])
+    sets = [*recipe.prefinetune.mixture.values(), *recipe.finetune.mixture.values(), *recipe.evaluation.tasks.values()]
+    sources = [entry.source for entry in sets if entry.source] + [str(recipe.corpus.path)]
+    assert len(sources) > 25
+    assert all(source.startswith(f"{tmp_path}/") for source in sources)
+    assert {entry.revision for entry in sets} == {None}
