@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,13 @@ def _mteb_texts(name: str) -> list[str]:
             f"fret.quality.test_sets: {name!r} is neither a folder nor a task of mteb. Name one, for example SciFact."
         ) from error
     task.load_data()
-    return list(task_texts(task))
+    texts = list(task_texts(task))
+    if not texts:
+        raise RecipeError(
+            f"fret.quality.test_sets: the task {name} of mteb has no text in its splits {', '.join(task.eval_splits)}. Give "
+            "its texts as a folder of .jsonl files."
+        )
+    return texts
 
 
 def task_texts(task: Any) -> Iterator[str]:
@@ -152,7 +159,11 @@ def task_texts(task: Any) -> Iterator[str]:
 
 def _column_texts(rows: datasets.Dataset) -> Iterator[str]:
     for name, feature in rows.features.items():
-        if feature == datasets.Value("string"):
-            yield from (text for text in rows[name] if text)
-        elif feature == datasets.List(datasets.Value("string")):  # a reranking task's positives and negatives
-            yield from (text for texts in rows[name] for text in texts if text)
+        depth = 0  # of lists: a clustering task's sentences, a reranking task's passages
+        while isinstance(feature, datasets.List | datasets.LargeList):
+            feature, depth = feature.feature, depth + 1
+        if feature in (datasets.Value("string"), datasets.Value("large_string")):
+            cells: Iterable[Any] = rows[name]
+            for _ in range(depth):
+                cells = itertools.chain.from_iterable(cell for cell in cells if cell)
+            yield from (text for text in cells if text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gecko_hf.corpus.passages import Passage
@@ -114,7 +114,7 @@ def label(
     elif tests is not None and (match := tests.match(passage_of(ids[chosen.positive]).text)):
         reason = f"test passage: {match}"
     return {
-        **asdict(judged),
+        **{name: getattr(judged, name) for name in Judged.__slots__},
         "rc": rc,
         "ql_rank": [place[i][1].ql_rank for i in range(len(ids))],
         "rc_rank": [place[i][1].rc_rank for i in range(len(ids))],

@@ -6,6 +6,7 @@ one SQLite file in write-ahead mode, so several processes share it and a kill le
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sqlite3
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gecko_hf.errors import OutputError
 from gecko_hf.llm.base import Capability, Completion, LanguageModel, Sampling, Scores, Span, SpanScore
 from gecko_hf.llm.budget import Budget, BudgetRecipe, Usage
 
@@ -47,16 +49,32 @@ class Answers:
         row = self._db.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def put(self, key: str, value: Any, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
-        """Keep an answer and what it cost; the first one under a key stays, so that all readers see the same."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False)))
-        self._db.execute(
-            "UPDATE usage SET requests = requests + 1, prompt_tokens = prompt_tokens + ?, "
-            "completion_tokens = completion_tokens + ?",
-            (prompt_tokens, completion_tokens),
-        )
-        self._db.execute("COMMIT")
+    def put(self, key: str, value: Any, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> Any:
+        """Keep an answer and what it cost.
+
+        Returns:
+            The answer that stands under the key: the first one stays, so that all readers see the same.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        row = (key, json.dumps(value))  # in ASCII: a lone surrogate, which a model may write, is no text for SQLite
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            first = self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row).rowcount == 1
+            self._db.execute(
+                "UPDATE usage SET requests = requests + 1, prompt_tokens = prompt_tokens + ?, "
+                "completion_tokens = completion_tokens + ?",
+                (prompt_tokens, completion_tokens),
+            )
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise OutputError(
+                f"{self.file} cannot be written: {error}. Make room, or let no other process hold it; the same command goes on."
+            ) from error
+        return value if first else self.get(key)
 
     def spent(self) -> Usage:
         """What all answers cost, over every process and every start."""
@@ -89,6 +107,7 @@ class StoredModel:
         self.usage = Usage()  # what this process paid for
         self.answered = Usage()  # all that it was told, from the store too
         self._in_flight = 0
+        self._asked: dict[str, asyncio.Event] = {}
 
     @property
     def id(self) -> str:
@@ -145,17 +164,21 @@ class StoredModel:
 
     async def _answer(self, key: str, ask: Callable[[], Awaitable[tuple[Any, int, int]]]) -> Any:
         """What the store holds under a key, or what `ask` returns: the answer, its prompt and its completion tokens."""
+        while key in self._asked:  # the same question is under way; should it fail, it is asked again
+            await self._asked[key].wait()
         found = self.answers.get(key)
         if found is not None:
             self.usage.reused += 1
             return found
         self.budget.check(self.answers.spent(), self._in_flight)
         self._in_flight += 1
+        self._asked[key] = asyncio.Event()
         try:
             value, prompt_tokens, completion_tokens = await ask()
-            self.answers.put(key, value, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+            value = self.answers.put(key, value, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
         finally:
             self._in_flight -= 1
+            self._asked.pop(key).set()
         _add(self.usage, prompt_tokens, completion_tokens)
         return value
 

@@ -1,7 +1,7 @@
 """Two protocols: what a language model can be asked, and what FRet asks of whoever writes and judges.
 
-A `LanguageModel` is text in, text or log-probabilities out: an endpoint, or a model in this process. What it cannot do it does
-not list in `capabilities`, and a recipe that needs it is refused before any work. An `Annotator` works on passages: it writes
+A `LanguageModel` is text in, text or log-probabilities out: an endpoint, or a model in this process. `capabilities` lists what
+it was found to do (`probe.py`); a recipe that needs more is refused before any work. An `Annotator` works on passages: it writes
 (task, query) for one, and scores queries against them. `unigram` is an annotator by itself; every language model becomes one
 through FRet's prompts.
 """
@@ -117,7 +117,7 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassagePrompt:
-    """A passage to ask about. `key` seeds sampling; `task` steers P_QG; `query` is set for P_RC."""
+    """A passage to ask about. `key` seeds sampling; `task` steers P_QG; `query` is set for P_QL and P_RC."""
 
     key: str
     title: str

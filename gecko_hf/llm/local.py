@@ -87,6 +87,8 @@ class LocalModel:
         self.model = model.to(self.device).eval()
         self.id = path
         self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(Path(path))
+        if self.model.dtype != torch.float32:  # other numbers, so another model to whoever keeps its answers
+            self.revision += f" in {str(self.model.dtype).removeprefix('torch.')}"
         self._head = self._special_head()
         self._limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters

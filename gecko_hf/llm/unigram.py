@@ -36,7 +36,7 @@ MIN_QUERY_WORDS = 3
 DRAWS = 20  # ours: choices of words that are tried for one that keeps enough; the best of them is taken
 SENTENCES, MAX_SOURCE_WORDS, SHARED_TERMS = 12, 25, 2  # ours: which other sentences are about what the opening is about
 BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
-RECENT = 8192  # bags in memory: of a chunk of queries, which ask twice for each candidate
+RECENT = 512  # queries whose terms are kept: more than a chunk has, which asks about each with every candidate
 GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
 
 
@@ -76,7 +76,8 @@ class UnigramAnnotator:
         self.lead_weight = lead_weight
         self.seed = seed
         self._stem = Stemmer.Stemmer("english").stemWords
-        self._bag = lru_cache(maxsize=RECENT)(self._found)
+        self._bag = lru_cache(maxsize=1)(self._found)  # pairs come passage by passage
+        self._query_terms = lru_cache(maxsize=RECENT)(self._terms)
         self._frequency: Counter[str] = Counter()
         self._documents: Counter[str] = Counter()
         self._size = 0
@@ -183,7 +184,7 @@ class UnigramAnnotator:
     def _judged(self, prompt: PassagePrompt) -> Judgement:
         if prompt.query is None:
             raise ValueError(f"The prompt for {prompt.key!r} has no query; relevance is of a query to a passage.")
-        terms = self._terms(prompt.query)
+        terms = self._query_terms(prompt.query)
         return Judgement(self._likelihood(prompt, terms), self._grades(self._relevance(prompt, terms)))
 
     def _likelihood(self, prompt: PassagePrompt, terms: Sequence[str]) -> float:

@@ -74,6 +74,24 @@ def test_a_reranking_task_gives_the_passages_of_its_lists_too():
     ]
 
 
+def test_large_texts_and_lists_of_lists_are_read():
+    kinds = datasets.Features(
+        {"a": datasets.Value("large_string"), "b": datasets.List(datasets.List(datasets.Value("string")))}
+    )
+    rows = {"a": ["one", None], "b": [[["two"], ["three", "four"]], []]}
+    split = datasets.DatasetDict({"test": datasets.Dataset.from_dict(rows, features=kinds)})
+    found = task_texts(type("Task", (), {"eval_splits": ["test"], "dataset": split}))
+    assert list(found) == ["one", "two", "three", "four"]
+
+
+def test_a_task_of_mteb_without_text_is_refused(monkeypatch):
+    split = datasets.DatasetDict({"test": datasets.Dataset.from_dict({"image": [1]})})
+    task = type("Task", (), {"eval_splits": ["test"], "dataset": split, "load_data": lambda self: None})
+    monkeypatch.setattr("mteb.get_task", lambda name: task())
+    with pytest.raises(RecipeError, match="task Pictures of mteb has no text in its splits test"):
+        load_test_sets(QualityRecipe(test_sets=["Pictures"]))
+
+
 def test_no_test_sets_mean_no_check():
     assert load_test_sets(QualityRecipe()) is None
 

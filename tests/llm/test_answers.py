@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from gecko_hf.errors import LLMError, OutputError
 from gecko_hf.llm.answers import Answers, StoredModel
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, SpanScore
 
@@ -113,8 +114,65 @@ def test_a_kill_loses_no_answer_that_was_given(file):
 
 def test_two_writers_agree_on_the_first_answer(file):
     one, two = Answers(file), Answers(file)
-    one.put("k", "first")
-    two.put("k", "second")
+    assert one.put("k", "first") == "first"
+    assert two.put("k", "second") == "first"
     assert one.get("k") == two.get("k") == "first"
     one.close()
     two.close()
+
+
+def test_a_question_that_is_asked_twice_at_once_is_paid_once_and_answered_alike(file):
+    class Fickle(Counted):
+        async def generate(self, prompt, sampling):
+            self.asked.append(prompt)
+            await asyncio.sleep(0.01)
+            return Completion(f"reply {len(self.asked)}", "stop", 3, 2)
+
+    model = Fickle()
+    stored = StoredModel(model, Answers(file))
+
+    async def run():
+        async with stored:
+            return await asyncio.gather(*(stored.generate("p", Sampling(seed=1)) for _ in range(3)))
+
+    assert [done.text for done in asyncio.run(run())] == ["reply 1"] * 3
+    assert (stored.usage.requests, stored.usage.reused) == (1, 2)
+    stored.answers.close()
+
+
+def test_a_question_whose_first_asking_fails_is_asked_again(file):
+    class Failing(Counted):
+        async def generate(self, prompt, sampling):
+            self.asked.append(prompt)
+            await asyncio.sleep(0.01)
+            if len(self.asked) == 1:
+                raise LLMError("broken")
+            return Completion("reply", "stop", 3, 2)
+
+    stored = StoredModel(Failing(), Answers(file))
+
+    async def run():
+        async with stored:
+            asked = (stored.generate("p", Sampling(seed=1)) for _ in range(2))
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second = asyncio.run(run())
+    assert isinstance(first, LLMError)
+    assert second.text == "reply"
+    stored.answers.close()
+
+
+def test_half_a_character_that_a_model_wrote_is_kept(file):
+    answers = Answers(file)
+    answers.put("k", "\ud83d")
+    assert answers.get("k") == "\ud83d"
+    answers.close()
+
+
+def test_a_store_that_cannot_be_written_says_what_to_do_and_takes_the_next_answer(file):
+    answers = Answers(file)
+    answers._db.execute("PRAGMA max_page_count = 8")  # as a disk that is full
+    with pytest.raises(OutputError, match=r"cannot be written: database or disk is full\. Make room"):
+        answers.put("k", "x" * 100_000)
+    assert answers.put("small", "y") == "y"
+    answers.close()
