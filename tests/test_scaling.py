@@ -88,9 +88,12 @@ def test_hours_and_disk_of_fret_at_the_papers_size(tmp_path, model):
             assert disk == [close(float(re.search(r"\| ([\d.]+) GB", line).group(1))) for line in lines]
 
 
-@pytest.mark.parametrize("recipe", ["gecko-17m", "gecko-150m", "gecko-multilingual", "gecko-1b"])
-def test_hours_and_memory_of_training(recipe):
-    size, gpus, *told, memory = cells(SCALING, f"`{recipe}`")
+TRAINING = re.findall(r"^\| `(gecko-\w+)` \| ([\d. ]+) \| (\d+ [^|]+) \|(.+)\|$", SCALING, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("recipe", "size", "gpus", "rest"), TRAINING, ids=[f"{r}, {g}" for r, _, g, _ in TRAINING])
+def test_negatives_hours_and_memory_of_training(recipe, size, gpus, rest):
+    *negatives, before, after, memory = [cell.strip() for cell in rest.split("|")]
     parameters, embeddings, layers, hidden = size.split()
     count, gpu = gpus.partition(",")[0].split()
     given = ["--gpu", gpu, "--gpus", count, "--parameters", parameters, "--embeddings", embeddings, "--layers", layers]
@@ -99,5 +102,6 @@ def test_hours_and_memory_of_training(recipe):
     command = [sys.executable, "-m", "gecko_hf", *asked]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "160"}, check=True)
     rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if re.match("│ (pre|fine)", line)]
-    assert [float(row[-2]) for row in rows] == [pytest.approx(float(hours), abs=0.0051) for hours in told]
+    assert [row[3].strip() for row in rows] == negatives
+    assert [float(row[-2]) for row in rows] == [pytest.approx(float(hours), abs=0.0051) for hours in (before, after)]
     assert max(float(row[-1].split()[0]) for row in rows) == close(float(memory.split()[0]))

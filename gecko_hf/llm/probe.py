@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import LanguageModel, Sampling, SpanScore
+
+if TYPE_CHECKING:
+    from gecko_hf.llm.endpoints.model import EndpointModel
 
 # Passage and query; some of their characters are two, three or four bytes and several tokens.
 PROBES = (
@@ -46,13 +50,13 @@ async def probe_writing(model: LanguageModel) -> None:
 
 
 async def calibrate(
-    model: LanguageModel, *, concurrency: int, tolerance: float, reference: LanguageModel | None = None
+    model: EndpointModel, *, concurrency: int, tolerance: float, reference: LanguageModel | None = None
 ) -> Calibration:
     """Ask for the scores of known texts alone, then all at once, and compare.
 
     Args:
         model: The language model, opened.
-        concurrency: Requests at once under load.
+        concurrency: Requests at once under load, no more than the model's own.
         tolerance: Largest difference, in nats a token, that a span's mean may show.
         reference: The same model in this process, opened, to compare with.
 
@@ -62,13 +66,13 @@ async def calibrate(
     alone = [await _score(model, i) for i in range(len(PROBES))]
     for i, score in enumerate(alone):
         _check_parts(model, PROBES[i][1], await _parts(model, i), score)
-    copies = max(2, -(-concurrency // len(PROBES)))
-    crowd = [i for _ in range(copies) for i in range(len(PROBES))]
-    loaded = await asyncio.gather(*(_score(model, i) for i in crowd))
+    crowd = [i % len(PROBES) for i in range(max(concurrency, 2 * len(PROBES)))]
+    with model.transport.at_full_concurrency():  # else the limit, which starts low, gets there too late
+        loaded = await asyncio.gather(*(_score(model, i) for i in crowd))
     under_load = _agree(
         [(PROBES[i][1], alone[i], score) for i, score in zip(crowd, loaded, strict=True)],
         tolerance,
-        f"{model.id} gives other log-probabilities when {len(crowd)} requests run at once than for one alone",
+        f"{model.id} gives other log-probabilities when {concurrency} requests are sent at once than for one alone",
         ("alone", "at once"),
         "Such numbers would label with noise. Lower llm.concurrency, take another version of the server, or, if the "
         "difference is that of its number format (bfloat16), raise llm.tolerance.",
@@ -82,7 +86,7 @@ async def calibrate(
             ("reference", "server"),
             "Look whether both are the same model and revision, and whether the server quantises it; else raise llm.tolerance.",
         )
-    return Calibration(sum(len(s.logprobs) for s in alone), len(crowd), under_load, to_reference)
+    return Calibration(sum(len(s.logprobs) for s in alone), concurrency, under_load, to_reference)
 
 
 def _texts(i: int) -> tuple[str, str]:

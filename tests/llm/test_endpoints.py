@@ -247,6 +247,14 @@ class TestFaults:
         loop_time = asyncio.run(_timed(scores_in(llm)))
         assert 0.4 < loop_time < 5
 
+    @each_server
+    def test_a_run_that_a_failing_server_ends_repeats_the_servers_words(self, flavour):
+        with TestServer(flavour, fault=lambda _: "503") as server:
+            llm = client(server, give_up=0.3)
+            with pytest.raises(EndpointError, match=r'HTTP 503: \{"error": "busy", "error_type": "overloaded"\}'):
+                scores(llm, [("Query:", " x")])
+        assert list(llm.transport.traffic.reasons) == ["HTTP 503"]
+
     def test_one_dead_endpoint_of_two_costs_nothing_but_time(self):
         with TestServer("vllm") as dead:
             gone = dead.url

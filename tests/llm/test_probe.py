@@ -9,8 +9,9 @@ from test_endpoints import client, each_server
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Completion, Scores, SpanScore
+from gecko_hf.llm.endpoints.limiter import START
 from gecko_hf.llm.local import LocalModel
-from gecko_hf.llm.probe import calibrate
+from gecko_hf.llm.probe import PROBES, calibrate
 
 
 def probe(llm, **how):
@@ -33,10 +34,20 @@ def test_a_good_endpoint_passes_and_says_how_well(flavour):
 
 
 @each_server
+def test_the_crowd_is_as_large_as_it_is_said_to_be_and_the_limit_starts_low_again_after_it(flavour):
+    alone = 2 * len(PROBES)
+    with TestServer(flavour, fault=lambda number: "stall" if number >= alone else None, stall=1.0) as server:
+        llm = client(server, concurrency=64)
+        found = probe(llm, concurrency=64)
+    assert (server.most_in_flight, found.concurrent) == (64, 64)
+    assert llm.transport.limit == START
+
+
+@each_server
 def test_an_endpoint_that_errs_under_load_is_refused_with_the_numbers(flavour):
     with TestServer(flavour, latency=0.01, muddle=True) as server, pytest.raises(LLMError) as error:
         probe(client(server))
-    assert "when 12 requests run at once than for one alone" in str(error.value)
+    assert "when 12 requests are sent at once than for one alone" in str(error.value)
     assert "difference 0.5000" in str(error.value)
     assert "Lower llm.concurrency" in str(error.value)
 

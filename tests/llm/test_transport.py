@@ -14,7 +14,7 @@ from gecko_hf.llm.endpoints import transport as transport_module
 from gecko_hf.llm.endpoints.http import retry_after, verdict
 from gecko_hf.llm.endpoints.limiter import Limiter
 from gecko_hf.llm.endpoints.secret import Secret
-from gecko_hf.llm.endpoints.transport import Failure, Transport
+from gecko_hf.llm.endpoints.transport import LONGEST_WAIT, Failure, Transport
 
 
 def run(transport, sends):
@@ -23,6 +23,18 @@ def run(transport, sends):
         return await asyncio.gather(*(transport.call(send) for send in sends))
 
     return asyncio.run(session())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The transport's clock, which stands still until a test moves it."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(transport_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+async def answered(url: str) -> str:
+    return url
 
 
 def failing(times: int, failure: Failure):
@@ -53,6 +65,22 @@ class TestRetries:
             run(transport, [send])
         assert transport.endpoints[0].limiter.in_flight == 0
 
+    @pytest.mark.parametrize("error", [LLMError("too long"), asyncio.CancelledError("by its caller")])
+    def test_whoever_waits_gets_the_place_of_a_request_that_ended_in_an_error(self, error):
+        async def send(_):
+            await asyncio.sleep(0.01)  # the others queue meanwhile
+            raise error
+
+        async def session():
+            transport.start_session()
+            calls = [transport.call(send), *(transport.call(answered) for _ in range(3))]
+            return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+
+        transport = Transport(["a"], concurrency=1, give_up=5)
+        ended, *others = asyncio.run(session())
+        assert isinstance(ended, type(error))
+        assert others == ["a"] * 3
+
     def test_retry_after_rests_the_endpoint_for_all(self):
         transport = Transport(["a"], concurrency=4, give_up=20)
         start = time.monotonic()
@@ -71,6 +99,51 @@ class TestRetries:
         transport = Transport(["dead", "alive"], concurrency=4, give_up=5)
         assert run(transport, [send]) == ["alive"]
         assert asked == ["dead", "alive"]
+
+    @pytest.mark.parametrize("refused", [False, True])
+    def test_an_endpoint_is_left_alone_after_a_failure_for_seconds_and_not_for_ever(self, refused, clock):
+        first = failing(1, Failure("HTTP 503.", refused=refused))
+        transport = Transport(["failed", "other"], concurrency=1, give_up=600)
+        assert run(transport, [first]) == ["other"]
+        assert run(transport, [answered]) == ["other"]
+        clock.now += 60
+        assert run(transport, [answered]) == ["failed"]
+
+    def test_however_long_a_request_waits_it_does_not_go_back_to_where_it_failed_last(self, clock, monkeypatch):
+        def wait_long(*_) -> float:
+            clock.now += 0.9 * LONGEST_WAIT
+            return 0.0
+
+        async def send(url: str) -> str:
+            asked.append(url)
+            return await fails(url)
+
+        monkeypatch.setattr(transport_module, "random", SimpleNamespace(uniform=wait_long))
+        asked, fails = [], failing(7, Failure("HTTP 500."))
+        run(Transport(["a", "b"], concurrency=4, give_up=3600), [send])
+        assert asked == ["a", "b"] * 4
+
+    def test_an_endpoint_that_fails_eight_times_in_a_row_rests_each_time_twice_as_long(self, clock):
+        async def send(url: str) -> str:
+            asked.append(url)
+            if url == "dead":
+                raise Failure("Cannot connect.")
+            await asyncio.sleep(0.005)
+            return url
+
+        def asked_of_the_dead() -> int:
+            asked.clear()
+            run(transport, [send] * 20)
+            return asked.count("dead")
+
+        asked = []
+        transport = Transport(["dead", "alive"], concurrency=1, give_up=600)
+        assert asked_of_the_dead() == 8
+        for seconds in (0.5, 1, 2):
+            clock.now += 0.9 * seconds
+            assert asked_of_the_dead() == 0
+            clock.now += 0.2 * seconds
+            assert asked_of_the_dead() == 1
 
     def test_while_one_endpoint_rests_the_other_works(self):
         transport = Transport(["busy", "free"], concurrency=2, give_up=20)
@@ -97,13 +170,51 @@ class TestRetries:
 
         assert asyncio.run(session()) == "a"
 
-    def test_a_request_that_always_fails_ends_the_run_with_its_reason(self):
-        async def fine(url: str) -> str:
+    def test_whoever_waits_is_sent_when_the_shortest_rest_ends_even_if_it_began_last(self):
+        async def send(url: str) -> str:
+            if url == "short":
+                await asyncio.sleep(0.1)
+            if next(sent) < 2:
+                raise Failure("HTTP 503.", retry_after={"long": 8, "short": 0.3}[url])
             return url
 
+        sent = itertools.count()
+        start = time.monotonic()
+        assert run(Transport(["long", "short"], concurrency=1, give_up=20), [send] * 4) == ["short"] * 4
+        assert time.monotonic() - start < 6
+
+    def test_a_request_that_always_fails_ends_the_run_with_its_reason(self):
         transport = Transport(["a"], concurrency=4, give_up=60, attempts=4)
         with pytest.raises(EndpointError, match=r"failed 4 times, last at a: HTTP 500\."):
-            run(transport, [failing(99, Failure("HTTP 500.")), *[fine] * 3])
+            run(transport, [failing(99, Failure("HTTP 500.")), *[answered] * 3])
+
+    def test_while_nothing_at_all_is_answered_no_number_of_attempts_ends_the_run(self):
+        transport = Transport(["a"], concurrency=4, give_up=0.4, attempts=2)
+        with pytest.raises(EndpointError, match=r"Nothing was answered for .*llm\.give_up 0\.4"):
+            run(transport, [failing(99, Failure("HTTP 503."))])
+
+    def test_what_failed_while_nothing_was_answered_is_not_held_against_a_request_later(self, monkeypatch):
+        monkeypatch.setattr(transport_module, "WAIT", 0.001)
+        back = asyncio.Event()
+
+        async def unlucky(url: str) -> str:
+            if next(sent) == 6:
+                back.set()  # others are answered from here on
+            return await fails(url)
+
+        async def other(url: str) -> str:
+            await back.wait()
+            return url
+
+        sent, fails = itertools.count(1), failing(8, Failure("HTTP 503."))
+        assert run(Transport(["a"], concurrency=4, give_up=60, attempts=4), [unlucky, other]) == ["a", "a"]
+
+    def test_failures_are_counted_by_kind_whatever_else_they_say(self):
+        fails = [Failure(f"HTTP 500: request {i}.", kind="HTTP 500") for i in range(3)]
+        fails += [Failure(f"log-probabilities of {i} tokens.") for i in range(3)]
+        transport = Transport(["a"], concurrency=4, give_up=20)
+        run(transport, [failing(1, failure) for failure in fails])
+        assert transport.traffic.reasons == {"HTTP 500": 3, "log-probabilities of N tokens.": 3}
 
     def test_nothing_answered_for_the_limit_ends_the_run(self):
         transport = Transport(["a", "b"], concurrency=4, give_up=0.4)
@@ -126,6 +237,25 @@ class TestRetries:
             return await transport.call(failing(0, Failure("")))
 
         assert asyncio.run(session()) == "a"
+
+    def test_a_caller_that_is_cancelled_as_its_place_comes_hands_it_on(self):
+        async def session():
+            transport.start_session()
+            gate = asyncio.Event()
+            holds, cancelled, waits = (
+                asyncio.create_task(transport.call(send)) for send in (lambda _: gate.wait(), answered, answered)
+            )
+            await asyncio.sleep(0.01)
+            gate.set()
+            await asyncio.sleep(0)  # `holds` has given its place to `cancelled`, which has not run yet
+            assert holds.done()
+            cancelled.cancel()
+            assert await asyncio.wait_for(waits, 5) == "a"
+            assert cancelled.cancelled()
+
+        transport = Transport(["a"], concurrency=1, give_up=5)
+        asyncio.run(session())
+        assert transport.endpoints[0].limiter.in_flight == 0
 
 
 class TestLimiter:
@@ -186,6 +316,14 @@ class TestVerdicts:
         assert isinstance(found, Failure)
         assert found.retry_after == 2
         assert found.refused == (status in (429, 503))
+
+    def test_what_may_pass_keeps_the_servers_words_short_and_without_the_key(self, monkeypatch):
+        monkeypatch.setenv("GECKO_TEST_KEY", "sk-seen")
+        said = "CUDA out of memory\n for sk-seen. " + 1000 * "x"
+        found = verdict(self.response(500, text=said), "u", Secret("GECKO_TEST_KEY"))
+        assert found.reason.startswith("HTTP 500: CUDA out of memory for ***. xxx")
+        assert len(found.reason) < 220
+        assert found.kind == "HTTP 500"
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
     def test_what_will_not_is_an_error_with_advice(self, status):

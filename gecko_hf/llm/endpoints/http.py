@@ -140,7 +140,8 @@ def verdict(error: Exception, url: str, secret: Secret) -> Exception:
     if isinstance(error, httpx2.HTTPStatusError | HfHubHTTPError | TextGenerationError) and response is not None:
         return _of_status(response.status_code, response.headers, response.text, url, secret)
     if isinstance(error, aiohttp.ClientError | httpx2.TransportError):
-        return Failure(f"{type(error).__name__}: {secret.hide(str(error))[:SHOWN] or 'the connection was lost'}.")
+        kind = type(error).__name__
+        return Failure(f"{kind}: {secret.hide(str(error))[:SHOWN] or 'the connection was lost'}.", kind=kind)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | KeyError | TypeError | IndexError | ValueError):
         return Failure(f"an answer that could not be read ({type(error).__name__}).")
     return error
@@ -149,7 +150,9 @@ def verdict(error: Exception, url: str, secret: Secret) -> Exception:
 def _of_status(status: int, headers: Mapping[str, str], text: str, url: str, secret: Secret) -> Exception:
     said = " ".join(secret.hide(text).split())[:SHOWN]
     if status in MAY_PASS:
-        return Failure(f"HTTP {status}.", refused=status in TOO_BUSY, retry_after=retry_after(headers))
+        seen = f"HTTP {status}"
+        reason = f"{seen}: {said.rstrip('.') or 'nothing was said'}."
+        return Failure(reason, kind=seen, refused=status in TOO_BUSY, retry_after=retry_after(headers))
     too_long = "If the prompt is too long, lower corpus.max_words or raise the server's token limits."
     advice = {
         400: too_long,

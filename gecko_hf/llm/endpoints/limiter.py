@@ -24,10 +24,14 @@ class Limiter:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.limit = float(min(START, most))
         self.in_flight = 0
+        self.reset(START, 0.0)
+
+    def reset(self, limit: float, now: float) -> None:
+        """Forget all that was learnt, and go on from a limit, `most` at most."""
+        self.limit = float(min(limit, self.most))
         self._doubling = True
-        self.start_session(0.0)
+        self.start_session(now)
 
     def start_session(self, now: float) -> None:
         """Forget latencies: the next requests may be of another kind."""
