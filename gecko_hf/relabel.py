@@ -13,9 +13,11 @@ from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError, RecipeError
 from gecko_hf.fret.recipe import LABEL_KEYS
 from gecko_hf.pipeline import counts_text, plan
+from gecko_hf.progress import View
 from gecko_hf.recipe import RECIPE_FILE, Recipe, load_recipe, load_run_recipe
 from gecko_hf.run_folder import Paths, open_run_folder, remove_record, write_record
 from gecko_hf.stages.fret import fret_counts
+from gecko_hf.stages.run import Run
 
 
 def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> None:
@@ -38,14 +40,14 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
     step = next(s for s in plan(before, paths, input_state(before.corpus)) if s.stage.name == "fret")
     if step.record is None:
         raise OutputError(f"{folder} has no finished FRet of its recipe and input. Run `gecko-hf run` first.")
-    from gecko_hf.corpus.store import read_corpus
     from gecko_hf.fret.build import parts_of, write_labels
     from gecko_hf.fret.relabel import relabel
 
     start = time.monotonic()
     total: dict[str, int] = {}
     parts = len(parts_of(paths.fret, "labels"))
-    made = relabel(paths.fret, read_corpus(paths.corpus).find, after.fret, after.seed)
+    run = Run(after, paths, View(console))
+    made = relabel(paths.fret, run.passages.find, after.fret, after.seed, run.tests)
     first = next(made)  # whatever is wrong with the folder shows before anything is changed
     # The record goes first: killed after this, the run folder asks for its FRet again instead of trusting half of it.
     remove_record(paths, "fret")
@@ -54,7 +56,7 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
         write_labels(fret, paths.fret, part, parts)
         total = {name: total.get(name, 0) + count for name, count in fret_counts(fret).items()}
     key = next(s.key for s in plan(after, paths, input_state(after.corpus)) if s.stage.name == "fret")
-    write_record(paths, "fret", key, time.monotonic() - start, total)
+    write_record(paths, "fret", key, time.monotonic() - start, step.record["counts"] | total)
     console.print(f"{paths.fret}: {counts_text(total)}. No LLM call was made.", highlight=False)
     console.print(
         f"The recipe of {folder} has changed; `gecko-hf run {folder}` trains on the new rows.", highlight=False

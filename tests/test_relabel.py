@@ -1,5 +1,6 @@
 """`gecko-hf fret relabel`: other labels for a finished run, and a run that goes on from them."""
 
+import json
 import shutil
 
 import pytest
@@ -8,29 +9,38 @@ from rich.console import Console
 from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError, RecipeError
-from gecko_hf.fret.build import read_labels
+from gecko_hf.fret.build import read_labels, read_rows
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
 from gecko_hf.relabel import relabel_run
-from gecko_hf.run_folder import Paths, open_run_folder, write_record
+from gecko_hf.run_folder import Paths, open_run_folder, read_record, write_record
 from gecko_hf.stages.run import Run
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory, tiny_model_path, library_folder):
-    """A run folder whose corpus and fret stages are done."""
-    folder = tmp_path_factory.mktemp("relabel")
-    (folder / "recipe.yaml").write_text(
-        f"corpus: {{path: '{library_folder}'}}\nencoder: {{base: '{tiny_model_path}', max_seq_length: 48, dims: [8]}}\n"
-        f"fret: {{rows: 20, candidates: 6}}\nevaluation: {{held_out: 0.2}}\noutput: '{folder / 'run'}'"
-    )
-    recipe = load_recipe(folder)
-    paths = open_run_folder(recipe, redo=False)
-    job = Run(recipe, paths, View(Console(quiet=True)))
-    for step in pipeline.plan(recipe, paths, input_state(recipe.corpus)):
-        if step.stage.name in ("corpus", "fret"):
-            write_record(paths, step.stage.name, step.key, 0, step.stage.run(job))
-    return folder / "run"
+def label_run(tiny_model_path, library_folder):
+    """Makes a run folder whose corpus and fret stages are done."""
+
+    def label_run(folder, held_out_tasks=""):
+        (folder / "recipe.yaml").write_text(
+            f"corpus: {{path: '{library_folder}'}}\nencoder: {{base: '{tiny_model_path}', max_seq_length: 48, dims: [8]}}\n"
+            f"fret: {{rows: 20, candidates: 6}}\nevaluation: {{held_out: 0.2, tasks: {{{held_out_tasks}}}}}\n"
+            f"output: '{folder / 'run'}'"
+        )
+        recipe = load_recipe(folder)
+        paths = open_run_folder(recipe, redo=False)
+        job = Run(recipe, paths, View(Console(quiet=True)))
+        for step in pipeline.plan(recipe, paths, input_state(recipe.corpus)):
+            if step.stage.name in ("corpus", "fret"):
+                write_record(paths, step.stage.name, step.key, 0, step.stage.run(job))
+        return folder / "run"
+
+    return label_run
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, label_run):
+    return label_run(tmp_path_factory.mktemp("relabel"))
 
 
 @pytest.fixture
@@ -49,6 +59,14 @@ def test_relabelling_a_run_changes_its_rows_and_its_recipe_and_leaves_fret_done(
     assert "rows 20" in console.export_text()
 
 
+def test_relabelling_keeps_the_count_of_held_out_queries_that_it_leaves_as_they_are(run_folder):
+    before = read_record(Paths(run_folder), "fret")["counts"]
+    relabel_run(run_folder, ["positive=seed"], Console(quiet=True))
+    after = read_record(Paths(run_folder), "fret")["counts"]
+    assert after == before | {"relabelled": 0}
+    assert after["held_out_set_aside"] == 0
+
+
 def test_relabelling_back_gives_the_same_bytes(run_folder):
     file = run_folder / "fret" / "default" / "train.parquet"
     before = file.read_bytes()
@@ -56,6 +74,19 @@ def test_relabelling_back_gives_the_same_bytes(run_folder):
     assert file.read_bytes() != before
     relabel_run(run_folder, ["negative=last"], Console(quiet=True))
     assert file.read_bytes() == before
+
+
+def test_relabelling_keeps_the_passages_of_held_out_tasks_out_of_the_rows(label_run, passages, tmp_path):
+    asked = [{"query": f"what of {p.title}", "positive": p.text} for p in passages if p.title.startswith("chess")]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    folder = label_run(
+        tmp_path, f"asked: {{kind: retrieval, source: '{tmp_path}/asked.jsonl', columns: {{text: positive}}}}"
+    )
+    relabel_run(folder, ["positive=seed"], Console(quiet=True))
+    held_out = {row["positive"] for row in asked}
+    assert not [row for row in read_rows(folder / "fret") if row["positive"] in held_out]
+    refused = [label for label in read_labels(folder / "fret", kept=False) if label["set_aside"]]
+    assert {label["set_aside"] for label in refused} == {"test passage: 13 words in a row of asked"}
 
 
 @pytest.mark.parametrize("overrides", [["rows=3"], ["llm.backend=unigram"], []])

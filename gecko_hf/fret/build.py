@@ -24,6 +24,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.fret.generate import Rejected
+from gecko_hf.fret.work import json_lines
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,12 @@ def parquet(table: datasets.Dataset) -> bytes:
 
 def set_aside_counts(folder: Path) -> dict[str, int]:
     """How many seeds and queries each gate set aside, the commonest first."""
-    lines = (folder / "set_aside.jsonl").read_text(encoding="utf-8").splitlines()
-    return dict(Counter(Rejected(**json.loads(line)).gate for line in lines).most_common())
+    return dict(Counter(item.gate for item in read_set_aside(folder)).most_common())
+
+
+def read_set_aside(folder: Path) -> list[Rejected]:
+    """The seeds and queries that gave no training row."""
+    return [Rejected(**row) for row in json_lines((folder / "set_aside.jsonl").read_text(encoding="utf-8"))]
 
 
 def read_labels(folder: Path, *, kept: bool = True) -> list[dict[str, Any]]:

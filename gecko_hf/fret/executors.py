@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datatrove.executor.base import PipelineExecutor
 
 POLL_SECONDS = 1.0
+GONE = 3  # ours: looks in a row that find no job before it counts as over; a busy squeue fails now and then
 
 
 def run_steps(steps: Sequence[tuple[Step, int]], recipe: ExecutorRecipe, report_of: Callable[[str], Any]) -> None:
@@ -95,7 +96,8 @@ def executor_for(
         mem_per_cpu_gb=-(-recipe.memory_gb // recipe.cpus),
         gpus_per_task=recipe.gpus,
         env_command=recipe.setup,
-        sbatch_args=recipe.sbatch,
+        # A part that fails leaves those that wait for it pending for ever, unless Slurm is told to end them.
+        sbatch_args={"kill-on-invalid-dep": "yes", **recipe.sbatch},
         qos="",
         job_name=f"gecko-{name}",
         depends=depends,
@@ -152,16 +154,17 @@ def _run_slurm(steps: Sequence[tuple[Step, int]], recipe: ExecutorRecipe, report
     last, parts = steps[-1]
     with report_of(f"Slurm job {before.job_id}") as report:
         wait_for(last, parts, report, lambda: slurm_knows(before.job_id))
-    _require_parts(last, parts)
+    for step, parts in steps:
+        _require_parts(step, parts)
 
 
 def wait_for(step: Step, parts: int, report: Report, alive: Callable[[], bool]) -> None:
-    """Wait until all parts are there, or nothing is left that could make them."""
+    """Wait until all parts are there, or the last `GONE` looks found nothing that could make them."""
     pause = threading.Event()
-    while (done := sum(step.done(rank) for rank in range(parts))) < parts:
+    gone = 0
+    while (done := sum(step.done(rank) for rank in range(parts))) < parts and gone < GONE:
         report(done, parts)
-        if not alive():
-            return
+        gone = 0 if alive() else gone + 1
         pause.wait(30 * POLL_SECONDS)
 
 

@@ -10,12 +10,13 @@ from typing import Literal
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import ReplyError
 from gecko_hf.llm.base import Annotator, PassagePrompt
+from gecko_hf.llm.fewshot import one_line
 from gecko_hf.llm.reply import parse_reply
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedQuery:
-    """A task and a query that were written for the passage `seed_id`."""
+    """A task and a query, each one line, that were written for the passage `seed_id`."""
 
     seed_id: str
     task: str
@@ -72,7 +73,7 @@ def generate_queries(
     rejected: list[Rejected] = []
     for passage, reply in zip(seeds, replies, strict=True):
         try:
-            queries.append(GeneratedQuery(passage.id, *parse_reply(reply)))
+            queries.append(GeneratedQuery(passage.id, *map(one_line, parse_reply(reply))))
         except ReplyError as error:
             rejected.append(Rejected(passage.id, f"reply: {error}"))
     return queries, rejected

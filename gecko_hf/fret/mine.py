@@ -61,22 +61,27 @@ class Miner:
 
     def neighbours(self, queries: Vectors, count: int) -> tuple[npt.NDArray[np.int64], Vectors]:
         """Rows and scores of the `count` nearest passages (or of all), best first, both of shape (queries, count)."""
-        import faiss
-
         count = min(count, len(self.passages))
         if self.index is None:
-            scores, found = faiss.knn(queries, self.passages, count, metric=faiss.METRIC_INNER_PRODUCT)
-            return found, scores
+            return self._exact(queries, count)
         _, proposed = self.index.search(np.ascontiguousarray(queries), min(REFINE * count, len(self.passages)))
         found = np.empty((len(queries), count), dtype=np.int64)
         scores = np.empty((len(queries), count), dtype=np.float32)
         for i, rows in enumerate(proposed):
             rows = np.sort(rows[rows >= 0])
             if len(rows) < count:  # the searched lists hold too few passages
-                rows = np.arange(len(self.passages))
+                found[i : i + 1], scores[i : i + 1] = self._exact(queries[i : i + 1], count)
+                continue
             exact = self.passages[rows] @ queries[i]
             best = np.argsort(-exact, kind="stable")[:count]
             found[i], scores[i] = rows[best], exact[best]
+        return found, scores
+
+    def _exact(self, queries: Vectors, count: int) -> tuple[npt.NDArray[np.int64], Vectors]:
+        """`neighbours` among all passages, which are read where they lie."""
+        import faiss
+
+        scores, found = faiss.knn(queries, self.passages, count, metric=faiss.METRIC_INNER_PRODUCT)
         return found, scores
 
     def candidates(self, queries: Vectors, seed_rows: Sequence[int], count: int) -> Mined:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,14 +9,15 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import OutputError
-from gecko_hf.fret.build import LABEL_FEATURES, FRet, parts_of, read_part, training_rows
-from gecko_hf.fret.decontaminate import load_test_sets
-from gecko_hf.fret.generate import Rejected
+from gecko_hf.fret.build import LABEL_FEATURES, FRet, parts_of, read_part, read_set_aside, training_rows
+from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.label import LABEL_GATES, judged_of, label
 from gecko_hf.fret.recipe import FRetRecipe
 
 
-def relabel(folder: Path, passage_of: Callable[[str], Passage], recipe: FRetRecipe, seed: int) -> Iterator[FRet]:
+def relabel(
+    folder: Path, passage_of: Callable[[str], Passage], recipe: FRetRecipe, seed: int, tests: TestSets | None
+) -> Iterator[FRet]:
     """Choose again for every query of a FRet folder, part by part.
 
     Args:
@@ -25,6 +25,7 @@ def relabel(folder: Path, passage_of: Callable[[str], Passage], recipe: FRetReci
         passage_of: Finds a passage of its corpus by the id.
         recipe: How to choose now.
         seed: Of the run; it seeds random negatives.
+        tests: Test sets that no positive may overlap: those that the build had, its held-out tasks included.
 
     Yields:
         The parts in order; what was set aside before judging comes with the first.
@@ -40,15 +41,9 @@ def relabel(folder: Path, passage_of: Callable[[str], Passage], recipe: FRetReci
         raise OutputError(
             f"{files[0]} lacks the columns {', '.join(missing)}: an older version made it. Run the fret stage again (--redo)."
         )
-    tests = load_test_sets(recipe.quality)
-    rejected = _rejected(folder)
+    # What labelling set aside is decided anew.
+    rejected = [item for item in read_set_aside(folder) if item.gate not in LABEL_GATES]
     for file in files:
         labels = [row | label(judged_of(row), recipe, seed, passage_of, tests) for row in read_part(file)]
         yield FRet(training_rows(labels, passage_of), labels, rejected)
         rejected = []
-
-
-def _rejected(folder: Path) -> list[Rejected]:
-    """What was set aside before judging; what labelling set aside is decided anew."""
-    lines = (folder / "set_aside.jsonl").read_text(encoding="utf-8").splitlines()
-    return [r for r in (Rejected(**json.loads(line)) for line in lines) if r.gate not in LABEL_GATES]

@@ -6,6 +6,7 @@ executor, the number of workers, the order in which parts end, and how often the
 is not done again.
 
     seeds.parquet        row of each seed in the corpus and the task that it is asked for
+    llm.json             who writes and judges
     queries/00000.jsonl  what was written for a part's seeds, or why it was set aside
     dropped.jsonl        duplicates, over all parts
     default/, labels/    the finished rows and labels of a part
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datatrove.pipeline.base import PipelineStep
 
 from gecko_hf.corpus.passages import Passage
+from gecko_hf.errors import LLMError
 from gecko_hf.fret.build import labels_table, parquet, rows_table, training_rows
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.generate import GeneratedQuery, Rejected, draw_tasks, generate_queries
@@ -38,6 +40,7 @@ from gecko_hf.text import lead
 
 Report = Callable[[int, int | None], None]  # (done, total)
 SEEDS = "seeds.parquet"
+LLM = "llm.json"
 DROPPED = "dropped.jsonl"
 CHUNK = 256  # queries that are judged between two progress reports
 
@@ -89,6 +92,48 @@ def write_seeds(work: WorkFolder, rows: Sequence[int], recipe: FRetRecipe, seed:
     work.write(SEEDS, buffer.getvalue().to_pybytes())
 
 
+def require_same_llm(work: WorkFolder, llm: Annotator) -> None:
+    """Set down who writes and judges a build, and refuse anyone else when it goes on: parts of two would be mixed.
+
+    A recipe need not name the served model, nor its revision, so the build's key does not tell.
+
+    Raises:
+        LLMError: If the build was begun with another model or revision.
+    """
+    now = {"id": llm.id, "revision": llm.revision}
+    if not work.exists(LLM):
+        work.write(LLM, json.dumps(now).encode())
+    begun = json.loads(work.read(LLM))  # another process may have been faster
+    if begun != now:
+        raise LLMError(
+            f"This build of FRet was begun with {begun['id']} at revision {begun['revision']}, and now "
+            f"{now['id']} at revision {now['revision']} answers; their parts may not be mixed. Serve the first one again, or "
+            f"delete {work.url} to begin anew."
+        )
+
+
+def write_and_check(
+    shop: Workshop, seeds: Sequence[Passage], asked: Sequence[str | None]
+) -> tuple[list[GeneratedQuery], list[Rejected]]:
+    """A task and a query for each seed; what does not parse or fails a gate is set aside.
+
+    Args:
+        shop: Its writer, gates and test sets.
+        seeds: The seed passages.
+        asked: For each seed the task that is asked for; None lets the writer name one.
+    """
+    written, rejected = generate_queries(shop.llm, seeds, asked)
+    passages = {p.id: p for p in seeds}
+    kept = []
+    for query in written:
+        failed = check(query, passages[query.seed_id], shop.recipe.quality, shop.tests)
+        if failed:
+            rejected.append(failed)
+        else:
+            kept.append(query)
+    return kept, rejected
+
+
 def parts_for(seeds: int, size: int) -> int:
     """How many parts hold that many seeds."""
     return max(1, -(-seeds // size))
@@ -127,7 +172,7 @@ class Step(PipelineStep):  # type: ignore[misc]  # datatrove has no types
 
 
 class WriteQueries(Step):
-    """A task and a query for each seed of a part; what does not parse or fails a gate is set aside."""
+    """A task and a query for each seed of a part."""
 
     name = "write queries"
     makes = "queries/{:05d}.jsonl"
@@ -136,15 +181,9 @@ class WriteQueries(Step):
         """Write the queries of a part."""
         shop = self.open_workshop()
         seeds = seeds_of(self.work, rank, shop.recipe.part)
-        passages = {p.id: p for p in (shop.corpus[row] for row in seeds["row"].to_pylist())}
-        written, rejected = generate_queries(shop.llm, list(passages.values()), seeds["task"].to_pylist())
-        kept = []
-        for query in written:
-            failed = check(query, passages[query.seed_id], shop.recipe.quality, shop.tests)
-            if failed:
-                rejected.append(failed)
-            else:
-                kept.append(query)
+        require_same_llm(self.work, shop.llm)
+        passages = [shop.corpus[row] for row in seeds["row"].to_pylist()]
+        kept, rejected = write_and_check(shop, passages, seeds["task"].to_pylist())
         self.stat_update("queries", value=len(kept))
         self.stat_update("set_aside", value=len(rejected))
         self.work.write_lines(self.makes.format(rank), [*map(asdict, kept), *map(asdict, rejected)])
@@ -201,6 +240,7 @@ class JudgeCandidates(Step):
         """For each query its label, and its candidates by their ids."""
         if not queries:
             return
+        require_same_llm(self.work, shop.llm)
         vectors = shop.encode([f"{q.task} {q.query}" for q in queries])
         mined = shop.miner.candidates(vectors, seed_rows, shop.recipe.candidates)
         settings = json.dumps(shop.llm.settings, sort_keys=True)

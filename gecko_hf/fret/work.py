@@ -14,6 +14,12 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines text."""
+    # Not `splitlines`, which would also cut at U+2028 and its like: they stand in a row as they are.
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
 @dataclass(frozen=True)
 class WorkFolder:
     """Files that are written whole or not at all, so that one that is there is done.
@@ -51,7 +57,7 @@ class WorkFolder:
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         """The rows of a JSON Lines file."""
-        return [json.loads(line) for line in self.read(name).decode().splitlines()]
+        return json_lines(self.read(name).decode())
 
     def write_lines(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """Write a JSON Lines file."""

@@ -6,7 +6,8 @@ import re
 
 from gecko_hf.errors import ReplyError
 
-_REPLY = re.compile(r"\s*Task:[ \t]*(?P<task>[^\n]+)\n+\s*Query:[ \t]*(?P<query>[^\n]+?)\s*", re.IGNORECASE)
+# Either text begins with a sign: the blanks before it could else be taken for it.
+_REPLY = re.compile(r"\s*Task:[^\S\n]*(?P<task>\S[^\n]*)\n\s*Query:[^\S\n]*(?P<query>\S[^\n]*?)\s*", re.IGNORECASE)
 
 
 def parse_reply(reply: str) -> tuple[str, str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gecko_hf.corpus.passages import Passage, sample_rows
+from gecko_hf.corpus.passages import sample_rows
 from gecko_hf.corpus.store import FILE
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, split_of, write_queries
-from gecko_hf.llm.base import Annotator
 from gecko_hf.spending import task_with_spending
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.workshop import RunWorkshop, open_workshop, publish
@@ -57,8 +55,8 @@ def fret_stage(run: Run) -> Counts:
     )
     counts = _assemble(run, shop, work, parts)
     if recipe.evaluation.yardstick == "held_out":
-        tests = [p for p in run.passages if p.id in run.held_out]
-        _write_held_out_queries(run, shop.llm, tests)
+        steps.require_same_llm(work, shop.llm)
+        counts["held_out_set_aside"] = _write_held_out_queries(run, shop)
     shutil.rmtree(run.paths.fret_work, ignore_errors=True)  # parts in remote storage stay there
     return counts
 
@@ -69,7 +67,7 @@ def _prepare_mining(run: Run, shop: RunWorkshop) -> None:
 
     with run.view.task("embedding passages") as report:
         vectors = shop.embed_passages(report)
-    if len(vectors) <= shop.recipe.exact_up_to:
+    if not shop.indexed:
         return
     if not shop.index_file.exists():
         with run.view.task("building the index") as report:
@@ -103,7 +101,7 @@ def _assemble(run: Run, shop: RunWorkshop, work: WorkFolder, parts: int) -> Coun
         )
     (folder / "corpus").mkdir()
     shutil.copy(run.paths.corpus / FILE, folder / "corpus")
-    if shop.index_file.exists():
+    if shop.indexed:
         shutil.copy(facts_file(shop.index_file), folder / "mining.json")
     shutil.rmtree(run.paths.fret, ignore_errors=True)
     folder.replace(run.paths.fret)
@@ -118,20 +116,23 @@ def fret_counts(fret: FRet) -> Counts:
     return {"rows": len(fret.rows), "relabelled": relabelled, "set_aside": refused}
 
 
-def _write_held_out_queries(run: Run, llm: Annotator, tests: Sequence[Passage]) -> None:
-    """Queries of the held-out seeds; each is answered by the passage that it was written for."""
-    from gecko_hf.fret.generate import draw_tasks, generate_queries
+def _write_held_out_queries(run: Run, shop: RunWorkshop) -> int:
+    """Queries of the held-out seeds, each answered by the passage that it was written for; returns how many have none."""
+    from gecko_hf.fret.generate import draw_tasks
+    from gecko_hf.fret.steps import write_and_check
 
     fret = run.recipe.fret
+    tests = [p for p in run.passages if p.id in run.held_out]
     asked = draw_tasks(fret.tasks, fret.task_distribution, len(tests), run.recipe.seed)
-    written, _ = generate_queries(llm, tests, asked)
+    written, rejected = write_and_check(shop, tests, asked)
     share = run.recipe.evaluation.dev_share
     queries = [
         YardstickQuery(f"q{i:05d}", q.query, [q.seed_id], split_of(q.query, share)) for i, q in enumerate(written)
     ]
     if not any(q.split == "test" for q in queries):
         raise CorpusError(
-            f"{len(tests)} passages are held out and give no test query. Give more text, or raise evaluation.held_out "
-            f"(now {run.recipe.evaluation.held_out})."
+            f"{len(tests)} passages are held out and give no test query; {len(rejected)} were set aside. Give more text, or "
+            f"raise evaluation.held_out (now {run.recipe.evaluation.held_out})."
         )
     write_queries(queries, run.paths.yardstick)
+    return len(rejected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
     from gecko_hf.fret.mine import Miner
     from gecko_hf.model.vectors import Vectors, VectorStore
+
+PUBLISHED = "published.json"
 
 
 class RunWorkshop:
@@ -55,6 +59,11 @@ class RunWorkshop:
         """Where the index of the passages is kept, of a corpus that is too large for exact search."""
         return self._store.file_of(self.run.passages.texts).with_suffix(".faiss")
 
+    @property
+    def indexed(self) -> bool:
+        """Whether an index mines, since the corpus is too large for exact search; `open_miner` decides alike."""
+        return len(self.run.passages) > self.recipe.exact_up_to
+
     def embed_passages(self, report: Report | None = None) -> Vectors:
         """The retriever's vectors of the corpus; computed once in a run folder, then memory-mapped."""
         return self._store.encode(self.run.passages.texts, report=report)
@@ -77,14 +86,28 @@ class RunWorkshop:
 
 
 def publish(paths: Paths, storage: str) -> None:
-    """Copy what a worker needs of a run folder to remote storage."""
+    """Copy what a worker needs of a run folder to remote storage, but for files that are there with the same content.
+
+    Storages do not all tell a hash of what they hold, so `published.json` keeps it beside the files. A copy that was
+    broken off has another size.
+    """
+    from gecko_hf.fret.work import WorkFolder
+
     fs, root = fsspec.url_to_fs(storage)
+    there = WorkFolder(storage)
+    hashes = json.loads(there.read(PUBLISHED)) if there.exists(PUBLISHED) else {}
     for part in (paths.root / RECIPE_FILE, paths.corpus, paths.vectors, paths.tasks):
         for file in [part] if part.is_file() else sorted(f for f in part.rglob("*") if f.is_file()):
-            target = f"{root}/{file.relative_to(paths.root).as_posix()}"
-            if not fs.exists(target) or fs.size(target) != file.stat().st_size:
-                fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-                fs.put_file(str(file), target)
+            name = file.relative_to(paths.root).as_posix()
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            target = f"{root}/{name}"
+            if hashes.get(name) == digest and fs.exists(target) and fs.size(target) == file.stat().st_size:
+                continue
+            fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+            fs.put_file(str(file), target)
+            hashes[name] = digest
+            there.write(PUBLISHED, json.dumps(hashes).encode())
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,8 @@ from datasets import load_dataset
 from gecko_hf.corpus.store import write_corpus
 from gecko_hf.errors import OutputError
 from gecko_hf.fret.build import parts_of, read_labels, read_rows, set_aside_counts, write_labels
+from gecko_hf.fret.decontaminate import TestSets
+from gecko_hf.fret.generate import Rejected
 from gecko_hf.fret.recipe import FRetRecipe, QualityRecipe
 from gecko_hf.fret.relabel import relabel
 from gecko_hf.fret.steps import choose_seeds
@@ -101,7 +103,7 @@ def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, p
 )
 def test_relabelling_gives_what_a_build_with_these_options_gives(fret, passages, tmp_path, options):
     write_labels(fret(), tmp_path)
-    (relabelled,) = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8, **options), 0)
+    (relabelled,) = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8, **options), 0, None)
     assert relabelled == fret(**options)
 
 
@@ -112,11 +114,8 @@ def test_parts_are_read_in_order_and_relabelled_one_by_one(fret, passages, tmp_p
         write_labels(dataclasses.replace(built, rows=built.rows[cut], labels=built.labels[cut]), tmp_path, part, 3)
     assert [f.name for f in parts_of(tmp_path, "default")] == [f"train-{i:05d}-of-00003.parquet" for i in range(3)]
     assert read_rows(tmp_path) == built.rows
-    assert [len(part.labels) for part in relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8), 0)] == [
-        11,
-        11,
-        10,
-    ]
+    made = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8), 0, None)
+    assert [len(part.labels) for part in made] == [11, 11, 10]
 
 
 def test_what_was_set_aside_is_counted_by_gate(fret, passages, tmp_path):
@@ -128,12 +127,46 @@ def test_what_was_set_aside_is_counted_by_gate(fret, passages, tmp_path):
     assert counts
 
 
+def test_a_query_that_a_test_set_holds_is_set_aside_by_a_build(fret):
+    asked = fret().labels[0]["query"]
+    built = fret(tests=TestSets([("Exam", asked)]))
+    assert asked not in {row["query"] for row in built.rows}
+    assert [(r.query, r.reason) for r in built.rejected] == [(asked, "test query: 13 words in a row of Exam")]
+
+
+def test_a_positive_that_a_test_set_holds_is_set_aside_by_a_build(fret, passages):
+    calm = fret()
+    tests = TestSets([("Exam", calm.rows[0]["positive"])])
+    built = fret(tests=tests)
+    assert not [row for row in built.rows if tests.match(row["positive"])]
+    refused = [label for label in built.labels if label["set_aside"]]
+    assert len(refused) == sum(bool(tests.match(row["positive"])) for row in calm.rows)
+    assert {label["set_aside"] for label in refused} == {"test passage: 13 words in a row of Exam"}
+
+
+def test_a_positive_that_a_test_set_holds_is_set_aside_by_relabelling(fret, passages, tmp_path):
+    tests = TestSets([("Exam", fret(positive="seed").rows[0]["positive"])])
+    write_labels(fret(tests=tests), tmp_path)
+    (relabelled,) = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8, positive="seed"), 0, tests)
+    assert relabelled == fret(positive="seed", tests=tests)
+    assert any(label["set_aside"] for label in relabelled.labels)
+
+
+def test_what_was_set_aside_is_read_back_whatever_separates_its_lines(passages, tmp_path, fret):
+    odd = Rejected("bread-0", "copied: all of it", "one\u2028two\u2029three\u0085four")
+    built = dataclasses.replace(fret(), rejected=[odd])
+    write_labels(built, tmp_path)
+    assert set_aside_counts(tmp_path) == {"copied": 1}
+    (relabelled,) = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8), 0, None)
+    assert relabelled.rejected == [odd]
+
+
 def test_relabelling_an_older_folder_says_what_it_lacks(passages, tmp_path):
     import datasets
 
     (tmp_path / "labels").mkdir()
     datasets.Dataset.from_list([{"query": "x"}]).to_parquet(tmp_path / "labels" / "train.parquet")
     with pytest.raises(OutputError, match=r"lacks the columns candidate_ids, .*grades"):
-        next(relabel(tmp_path, found_in(passages), FRetRecipe(), 0))
+        next(relabel(tmp_path, found_in(passages), FRetRecipe(), 0, None))
     with pytest.raises(OutputError, match="There are no labels in"):
-        next(relabel(tmp_path / "none", found_in(passages), FRetRecipe(), 0))
+        next(relabel(tmp_path / "none", found_in(passages), FRetRecipe(), 0, None))

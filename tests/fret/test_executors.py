@@ -17,6 +17,7 @@ from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.corpus.store import read_corpus, write_corpus
 from gecko_hf.errors import ExecutorError
+from gecko_hf.fret import executors
 from gecko_hf.fret.executors import executor_for, run_steps
 from gecko_hf.fret.recipe import ExecutorRecipe
 from gecko_hf.fret.steps import Step, WriteQueries
@@ -105,22 +106,31 @@ def test_ray_without_room_for_a_task_is_an_error(build, ray_here):
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    """`sbatch` and its kin as far as datatrove calls them: each array task runs at once, as Slurm would start it."""
+    """`sbatch` and its kin as far as datatrove calls them: each array task runs at once, as Slurm would start it.
+
+    A job whose dependency failed waits for ever, as Slurm has it, unless its script says otherwise; `squeue` lists it.
+    """
+    monkeypatch.setattr(executors, "POLL_SECONDS", 0.001)
     tools = tmp_path / "bin"
     tools.mkdir()
     scripts = {
         "sbatch": f"""
             for last; do :; done
-            n=$(ls {tmp_path} | grep -c 'job.*sh'); cp "$last" {tmp_path}/job$n.sh
+            cd {tmp_path}; n=$(ls | grep -c 'job.*sh'); cp "$last" job$n.sh
+            before=$(echo "$*" | sed -n 's/.*--dependency=afterok:\\([0-9]*\\).*/\\1/p')
+            if [ -e "failed$before" ]; then
+                if grep -q kill-on-invalid-dep=yes "$last"; then touch failed4$n; else touch waits4$n; fi
+                SLURM_DRY=1
+            fi
             to=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$last"); [ -n "$SLURM_DRY" ] && to=-1
             grep -q merge_stats "$last" && to=-1
             export SLURM_NODELIST=here RUN_OFFSET=0
-            for i in $(seq 0 $to); do SLURM_ARRAY_TASK_ID=$i bash "$last" >> {tmp_path}/out 2>&1; done
+            for i in $(seq 0 $to); do SLURM_ARRAY_TASK_ID=$i bash "$last" >> out 2>&1 || touch failed4$n; done
             echo "Submitted batch job 4$n"
         """,
         "srun": 'while [ "${1#-}" != "$1" ]; do [ "$1" = -n ] && shift; shift; done; exec "$@"',
         "scontrol": "echo here",
-        "squeue": "exit 0",
+        "squeue": f'[ -e {tmp_path}/waits$3 ] && echo "$3 PENDING (DependencyNeverSatisfied)"',
     }
     for name, script in scripts.items():
         (tools / name).write_text("#!/bin/bash\n" + textwrap.dedent(script).strip() + "\n")
@@ -135,7 +145,7 @@ SLURM = ("executor.kind=slurm", "executor.partition=gpu", "executor.workers=2", 
 
 def test_slurm_gets_a_chain_of_job_arrays(build, slurm, monkeypatch):
     monkeypatch.setenv("SLURM_DRY", "1")
-    with pytest.raises(ExecutorError, match=r"'judge candidates' has ended without 4 of its 4 parts"):
+    with pytest.raises(ExecutorError, match=r"'write queries' has ended without 4 of its 4 parts"):
         build("slurm-dry", *SLURM)
     scripts = [f.read_text() for f in sorted(slurm.glob("job*.sh")) if "merge_stats" not in f.read_text()]
     arrays = [next(line for line in s.splitlines() if "--array" in line) for s in scripts]
@@ -144,6 +154,43 @@ def test_slurm_gets_a_chain_of_job_arrays(build, slurm, monkeypatch):
         assert all(f"#SBATCH --{line}\n" in s for s in scripts), line
     assert all("source /shared/env/bin/activate" in s for s in scripts)
     assert all("launch_pickled_pipeline" in s and "fret-work" in s for s in scripts)
+
+
+@pytest.mark.timeout(60)
+def test_a_part_that_fails_on_slurm_ends_the_run_instead_of_the_jobs_that_wait_for_it(build, slurm):
+    with pytest.raises(ExecutorError, match=r"'write queries' has ended without 4 of its 4 parts"):
+        build("slurm-failed", *SLURM[:-2], "executor.setup=exit 1")
+    assert len([*slurm.glob("failed*")]) == 3
+
+
+class TestLookingForASlurmJob:
+    """`squeue` answers one letter after the other: k knows the job, f fails, e lists nothing, p makes the last part first."""
+
+    @pytest.fixture
+    def look(self, tmp_path, monkeypatch):
+        def look(answers):
+            monkeypatch.setattr(executors, "POLL_SECONDS", 0.001)
+            step, said = Never(WorkFolder(str(tmp_path / "work")), lambda: None), iter(answers)
+
+            def squeue(command, **_):
+                answer = next(said)
+                if answer == "p":
+                    step.work.write("never/0", b"")
+                return subprocess.CompletedProcess(command, int(answer == "f"), "7 RUNNING" if answer in "kp" else "")
+
+            monkeypatch.setattr(subprocess, "run", squeue)
+            executors.wait_for(step, 1, lambda *_: None, lambda: executors.slurm_knows("7"))
+            return step.done(0), "".join(said)
+
+        return look
+
+    @pytest.mark.parametrize("answers", ["kp", "fkp", "efkfekp"])
+    def test_one_or_two_answers_without_it_do_not_end_the_wait(self, look, answers):
+        assert look(answers) == (True, "")
+
+    @pytest.mark.parametrize("answers", ["fffp", "keeep", "kfkefep"])
+    def test_three_in_a_row_do(self, look, answers):
+        assert look(answers) == (False, "p")
 
 
 @pytest.mark.slow
@@ -188,7 +235,7 @@ class TestKilled:
     SCRIPT = """
         import sys
         sys.path.insert(0, sys.argv[1])
-        from conftest import BagWorkshop, steps_of
+        from bag_workshop import BagWorkshop, steps_of
         from gecko_hf.corpus.store import read_corpus
         from gecko_hf.fret.recipe import FRetRecipe
         from gecko_hf.fret.steps import SEEDS, write_seeds

@@ -19,6 +19,15 @@ def test_unusable_replies_are_set_aside_with_the_reason_and_the_rest_stays_in_or
     assert "no idea" in rejected[0].reason
 
 
+def test_a_task_and_a_query_are_one_line_whatever_separates_their_words():
+    class Spaced:
+        def generate(self, prompts):
+            return ["Task: find\u2028it\nQuery: where\u2029is \u0085 the\tbread"]
+
+    (query,), _ = generate_queries(Spaced(), [Passage("a", "", "text")], [None])
+    assert (query.task, query.query) == ("find it", "where is the bread")
+
+
 TABLE = {"often": 3.0, "seldom": 1.0, "never": 0.0}
 
 

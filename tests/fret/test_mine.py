@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,6 +71,18 @@ def test_a_query_whose_lists_hold_too_few_passages_is_searched_exactly(clustered
     miner.index.nprobe = 1
     found, _ = miner.neighbours(clustered[:3], 3000)
     assert all(len(set(row)) == 3000 for row in found)
+
+
+def test_such_a_query_copies_no_vectors(clustered, index):
+    miner = open_miner(clustered, 0, index)
+    miner.index.nprobe = 1
+    miner.neighbours(clustered[:1], 200)
+    tracemalloc.start()
+    found, _ = miner.neighbours(clustered[:1], 200)  # a list holds some 60 passages
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(found[0]) == set(np.argsort(-(clustered @ clustered[0]))[:200])
+    assert most < clustered.nbytes / 2
 
 
 def test_an_index_is_as_large_as_foretold(tmp_path):
