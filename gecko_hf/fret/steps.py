@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol, SupportsInt
 
+import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datatrove.pipeline.base import PipelineStep
@@ -225,19 +226,21 @@ class JudgeCandidates(Step):
         first = rank * shop.recipe.part
         seeds = seeds_of(self.work, rank, shop.recipe.part)["row"].to_pylist()
         row_of = {shop.corpus[row].id: row for row in seeds}
-        labels: list[dict[str, Any]] = []
-        rows: list[dict[str, Any]] = []
+        labels, rows = [labels_table([])], [rows_table([])]  # tables, a tenth of the size of rows in Python
         for chosen, candidates in self._labels(shop, queries, [row_of[q.seed_id] for q in queries]):
-            labels.append({"query_id": first + len(labels), **chosen})
-            rows += training_rows(labels[-1:], candidates.__getitem__)
-        self.stat_update("rows", value=len(rows))
-        self.work.write(f"default/{rank:05d}.parquet", parquet(rows_table(rows)))
-        self.work.write(self.makes.format(rank), parquet(labels_table(labels)))
+            numbered = [{"query_id": i, **row} for i, row in enumerate(chosen, first)]
+            first += len(numbered)
+            labels.append(labels_table(numbered))
+            rows.append(rows_table(training_rows(numbered, candidates.__getitem__)))
+        made = datasets.concatenate_datasets(rows)
+        self.stat_update("rows", value=len(made))
+        self.work.write(f"default/{rank:05d}.parquet", parquet(made))
+        self.work.write(self.makes.format(rank), parquet(datasets.concatenate_datasets(labels)))
 
     def _labels(
         self, shop: Workshop, queries: Sequence[GeneratedQuery], seed_rows: Sequence[int]
-    ) -> Iterator[tuple[dict[str, Any], dict[str, Passage]]]:
-        """For each query its label, and its candidates by their ids."""
+    ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Passage]]]:
+        """For each chunk of queries their labels, and all candidates by their ids."""
         if not queries:
             return
         require_same_llm(self.work, shop.llm)
@@ -249,6 +252,8 @@ class JudgeCandidates(Step):
             part = queries[start : start + CHUNK]
             found = [[shop.corpus[row] for row in rows] for rows in mined.rows[start : start + CHUNK].tolist()]
             judged = judge(shop.llm, [q.query for q in part], found, one_pass=shop.recipe.one_pass)
+            by_id = {p.id: p for passages in found for p in passages}
+            labels = []
             for i, (query, passages, scores) in enumerate(zip(part, found, judged, strict=True), start):
                 record = Judged(
                     query.task,
@@ -260,8 +265,8 @@ class JudgeCandidates(Step):
                     ql=[s.ql for s in scores],
                     grades=[list(s.grades) for s in scores],
                 )
-                by_id = {p.id: p for p in passages}
-                yield label(record, shop.recipe, shop.seed, by_id.__getitem__, shop.tests) | provenance, by_id
+                labels.append(label(record, shop.recipe, shop.seed, by_id.__getitem__, shop.tests) | provenance)
+            yield labels, by_id
             if self.report:
                 self.report(start + len(found), len(queries))
 
