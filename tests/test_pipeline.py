@@ -71,7 +71,7 @@ def results(folder: Path, *parts: str) -> dict[str, bytes]:
 class TestAFinishedRun:
     def test_shows_the_plan_before_and_each_stage_as_it_ends(self, finished):
         seen = finished[1]
-        assert seen.index("Plan of") < seen.index("prefinetune: train")
+        assert seen.index("Plan of") < seen.index("prefinetune: first training stage")
         assert [s for s in STAGES if f"{s}: " in seen] == STAGES
         assert "minutes on this machine" in seen
 
