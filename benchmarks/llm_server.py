@@ -104,7 +104,9 @@ class Server:
 
 def completion(body: dict[str, Any], ids: list[int]) -> dict[str, Any]:
     """The answer to a request."""
-    query = zlib.crc32(body["prompt"].encode())  # another one for each prompt, else equal pairs would be asked about once
+    query = zlib.crc32(
+        body["prompt"].encode()
+    )  # another one for each prompt, else equal pairs would be asked about once
     written = f" what is {query} or {ids[len(ids) // 2]} {len(ids)}" if body["max_tokens"] > 1 else " it"
     choice: dict[str, Any] = {"index": 0, "text": written, "finish_reason": "stop", "logprobs": None}
     if body.get("echo"):
