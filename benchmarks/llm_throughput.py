@@ -1,9 +1,9 @@
 """Is an endpoint kept busy? 5,000 short requests to a server of fixed latency and capacity.
 
 `python benchmarks/llm_throughput.py` asks one server (benchmarks/llm_server.py: 64 requests at once, 50 ms each, then 429) in
-turns: ours, which is told nothing and finds the capacity out, and ours told it; asyncio.gather with a semaphore that is told it, over httpx2 and
-over aiohttp; and datatrove's InferenceRunner, told it too. The ideal is requests / capacity x latency. Client and server share
-the machine's cores.
+turns: ours, which is told nothing and finds the capacity out, and ours told it; asyncio.gather with a semaphore that is told it,
+over httpx2 and over aiohttp; and datatrove's InferenceRunner, told it too. The ideal is requests / capacity x latency. Client and
+server share the machine's cores.
 """
 
 from __future__ import annotations
