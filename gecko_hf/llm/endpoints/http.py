@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Connections:
         self._session = aiohttp.ClientSession(
             headers=secret.headers(),
             timeout=aiohttp.ClientTimeout(total=timeout),
-            connector=aiohttp.TCPConnector(limit=0, ssl=httpx2.create_ssl_context()),
+            connector=aiohttp.TCPConnector(limit=0, ssl=ssl_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -116,6 +117,12 @@ class OverConnections(httpx2.AsyncBaseTransport):
         answer = await self._connections.send(request.method, str(request.url), await request.aread(), headers)
         kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP]
         return httpx2.Response(answer.status, headers=kept, content=answer.body, request=request)
+
+
+@lru_cache(maxsize=1)
+def ssl_context() -> ssl.SSLContext:
+    """What connections trust; reading the authorities takes some 20 ms, and a chunk of queries has a session of its own."""
+    return httpx2.create_ssl_context()
 
 
 @lru_cache(maxsize=256)
