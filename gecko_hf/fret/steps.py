@@ -226,7 +226,7 @@ class JudgeCandidates(Step):
         first = rank * shop.recipe.part
         seeds = seeds_of(self.work, rank, shop.recipe.part)["row"].to_pylist()
         row_of = {shop.corpus[row].id: row for row in seeds}
-        labels, rows = [labels_table([])], [rows_table([])]  # tables, a tenth of the size of rows in Python
+        labels, rows = [labels_table([])], [rows_table([])]  # tables: rows in Python hold several objects a number
         for chosen, candidates in self._labels(shop, queries, [row_of[q.seed_id] for q in queries]):
             numbered = [{"query_id": i, **row} for i, row in enumerate(chosen, first)]
             first += len(numbered)
