@@ -238,24 +238,54 @@ class TestRetries:
 
         assert asyncio.run(session()) == "a"
 
-    def test_a_caller_that_is_cancelled_as_its_place_comes_hands_it_on(self):
+    def test_what_is_cancelled_before_it_was_sent_is_not_sent_and_its_place_goes_on(self):
+        sent = []
+
         async def session():
             transport.start_session()
-            gate = asyncio.Event()
-            holds, cancelled, waits = (
-                asyncio.create_task(transport.call(send)) for send in (lambda _: gate.wait(), answered, answered)
-            )
-            await asyncio.sleep(0.01)
-            gate.set()
-            await asyncio.sleep(0)  # `holds` has given its place to `cancelled`, which has not run yet
-            assert holds.done()
+            cancelled = asyncio.create_task(transport.call(lambda url: asyncio.sleep(0, sent.append(url))))
+            waits = asyncio.create_task(transport.call(answered))
+            await asyncio.sleep(0)  # `cancelled` has the only place, and whoever is to send it has not run yet
             cancelled.cancel()
             assert await asyncio.wait_for(waits, 5) == "a"
             assert cancelled.cancelled()
 
         transport = Transport(["a"], concurrency=1, give_up=5)
         asyncio.run(session())
+        assert not sent
         assert transport.endpoints[0].limiter.in_flight == 0
+
+    def test_a_caller_that_is_cancelled_as_its_answer_comes_does_not_end_the_request_after_it(self):
+        async def session():
+            transport.start_session()
+            gate = asyncio.Event()
+            first = asyncio.create_task(transport.call(lambda _: gate.wait()))
+            second = asyncio.create_task(transport.call(lambda url: asyncio.sleep(0.05, url)))
+            await asyncio.sleep(0.01)
+            gate.set()
+            await asyncio.sleep(0)  # the answer is there, `second` is on its way, and `first` has not run yet
+            assert not first.done()
+            first.cancel()
+            assert await asyncio.wait_for(second, 5) == "a"
+
+        transport = Transport(["a"], concurrency=1, give_up=5)
+        asyncio.run(session())
+        assert transport.endpoints[0].limiter.in_flight == 0
+
+    def test_the_next_request_is_sent_before_the_answer_is_looked_at(self):
+        order = []
+
+        async def ask(name: str) -> None:
+            await transport.call(lambda url: asyncio.sleep(0, order.append(f"{name} sent")))
+            order.append(f"{name} seen")
+
+        async def session():
+            transport.start_session()
+            await asyncio.gather(ask("first"), ask("second"))
+
+        transport = Transport(["a"], concurrency=1, give_up=5)
+        asyncio.run(session())
+        assert order == ["first sent", "second sent", "first seen", "second seen"]
 
 
 class TestLimiter:

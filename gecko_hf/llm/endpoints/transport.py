@@ -4,6 +4,9 @@ A request that fails in a way that may pass (refusal, 5xx, time-out, dropped con
 after a wait with jitter, to whichever endpoint has room, first to those that did not fail just now. `Retry-After` rests the
 endpoint that said it. An endpoint that fails again and again rests too, so that others take its share. Where nothing has
 succeeded for `give_up` seconds the run ends; where others are answered, a request that goes on failing ends it.
+
+Whoever has read an answer sends the next request before anybody looks at that answer: where many come at once, the places of
+all but the first would otherwise stay empty until the callers have dealt with theirs.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gecko_hf.errors import EndpointError
 from gecko_hf.llm.endpoints.limiter import START, Limiter
@@ -37,7 +40,11 @@ class Failure(Exception):
         kind: The reason without what differs from one failure to the next.
         refused: Whether the endpoint said that it has no room.
         retry_after: Seconds that the endpoint asked to be left alone.
+        url: The endpoint, noted by the transport.
+        at: When it was seen, by the monotonic clock; noted by the transport.
     """
+
+    url, at = "", math.inf
 
     def __init__(
         self, reason: str, *, kind: str | None = None, refused: bool = False, retry_after: float | None = None
@@ -68,6 +75,21 @@ class Traffic:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
+class Request:
+    """One attempt.
+
+    Attributes:
+        send: Sends it to a base URL.
+        answer: What its caller waits for.
+        sender: The task that is sending it.
+    """
+
+    send: Callable[[str], Awaitable[Any]]
+    answer: asyncio.Future[Any]
+    sender: asyncio.Task[Any] | None = None
+
+
 class Transport:
     """Sends requests to endpoints.
 
@@ -83,7 +105,8 @@ class Transport:
         self.give_up = give_up
         self.attempts = attempts
         self.traffic = Traffic()
-        self._waiting: deque[asyncio.Future[Endpoint]] = deque()
+        self._waiting: deque[Request] = deque()
+        self._senders: set[asyncio.Task[None]] = set()  # the event loop itself would let go of them
         self._alarm: asyncio.TimerHandle | None = None
         self._last_success = time.monotonic()
 
@@ -96,6 +119,7 @@ class Transport:
         """Begin a stretch of requests of one kind, in the running event loop."""
         self._last_success = time.monotonic()
         self._waiting.clear()
+        self._senders.clear()
         self._alarm = None
         for endpoint in self.endpoints:
             endpoint.limiter.start_session(self._last_success)
@@ -120,37 +144,65 @@ class Transport:
         """
         wait, failures, first_failure = WAIT, 0, math.inf
         while True:
-            endpoint = await self._acquire()
             try:
-                return await self._attempt(endpoint, send)
+                return await self._attempt(send)
             except Failure as failure:
                 # Until another request is answered it may be the endpoints that fail, and to end that is `give_up`'s.
                 failures += self._last_success > first_failure
-                first_failure = min(first_failure, time.monotonic())
+                first_failure = min(first_failure, failure.at)
                 if failures == self.attempts:
                     raise EndpointError(
-                        f"A request failed {failures} times, last at {endpoint.url}: {failure.reason} Other requests were "
+                        f"A request failed {failures} times, last at {failure.url}: {failure.reason} Other requests were "
                         "answered, so it is this one. What was answered is kept; the same command goes on from there."
                     ) from None
             wait = min(wait, LONGEST_WAIT, self.give_up / 4)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             wait *= 2
 
-    async def _attempt(self, endpoint: Endpoint, send: Callable[[str], Awaitable[Result]]) -> Result:
-        """Send a request to an endpoint where it has a place, and note what came of it."""
-        start = time.monotonic()
+    async def _attempt(self, send: Callable[[str], Awaitable[Result]]) -> Result:
+        """Have a request sent where there is a place, as soon as there is one."""
+        request = Request(send, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._wake()
         try:
-            try:
-                result = await send(endpoint.url)
-            finally:
-                endpoint.limiter.in_flight -= 1
-            self._succeeded(endpoint, time.monotonic() - start)
-            return result
-        except Failure as failure:
-            self._failed(endpoint, failure)
+            answer: Result = await request.answer
+        except asyncio.CancelledError:
+            if request.sender:
+                request.sender.cancel()
             raise
+        return answer
+
+    async def _send(self, endpoint: Endpoint, request: Request) -> None:
+        """Send a request, and then the next while there are places and requests."""
+        following: tuple[Endpoint, Request] | None = endpoint, request
+        try:
+            while following:
+                await self._send_one(*following)
+                following = self._next(time.monotonic())
+                if following:
+                    self._wake()  # the answer may have raised the limit by more than this one
         finally:
             self._wake()  # however it ended, its place is free, and whoever waits would hear of it from nobody else
+
+    async def _send_one(self, endpoint: Endpoint, request: Request) -> None:
+        """Send a request to an endpoint where it has a place, and note what came of it."""
+        start, request.sender = time.monotonic(), asyncio.current_task()
+        answer = request.answer
+        try:
+            try:
+                result = None if answer.done() else await request.send(endpoint.url)
+            finally:
+                endpoint.limiter.in_flight -= 1
+            if not answer.done():  # else its caller was cancelled
+                self._succeeded(endpoint, time.monotonic() - start)
+                answer.set_result(result)
+        except Exception as error:
+            told = self._failed(endpoint, error) if isinstance(error, Failure) else error
+            if not answer.done():
+                answer.set_exception(told)
+        finally:
+            request.sender = None
+            answer.cancel()  # does nothing to one that is there
 
     def _succeeded(self, endpoint: Endpoint, seconds: float) -> None:
         self._last_success = time.monotonic()
@@ -158,8 +210,10 @@ class Transport:
         endpoint.failures, endpoint.failed_at = 0, -math.inf
         endpoint.limiter.succeeded(seconds, self._last_success)
 
-    def _failed(self, endpoint: Endpoint, failure: Failure) -> None:
-        now = endpoint.failed_at = time.monotonic()
+    def _failed(self, endpoint: Endpoint, failure: Failure) -> Exception:
+        """Note a failure; returns what the caller is to be told: that one, or the end of the run."""
+        now = failure.at = endpoint.failed_at = time.monotonic()
+        failure.url = endpoint.url
         reasons = self.traffic.reasons
         reasons[failure.kind] = reasons.get(failure.kind, 0) + 1
         self.traffic.retried += 1
@@ -169,34 +223,18 @@ class Transport:
         else:
             endpoint.failures += 1
         if now - self._last_success > self.give_up:
-            raise EndpointError(
+            return EndpointError(
                 f"Nothing was answered for {now - self._last_success:.0f} s (llm.give_up {self.give_up:g}); last seen at "
                 f"{endpoint.url}: {failure.reason} Look whether the server runs and takes requests. What was answered is "
                 "kept; the same command goes on from there."
-            ) from None
+            )
         rest = failure.retry_after or 0.0
         if endpoint.failures >= FAILURES_TO_REST:
             rest = max(rest, 0.5 * 2 ** min(6, endpoint.failures - FAILURES_TO_REST))
         if rest:
             # Never longer than the give-up rule can wait for a sign of life.
             endpoint.rests_until = max(endpoint.rests_until, now + min(rest, LONGEST_WAIT, self.give_up / 2))
-
-    async def _acquire(self) -> Endpoint:
-        if not self._waiting:
-            endpoint = self._free_endpoint(time.monotonic())
-            if endpoint:
-                endpoint.limiter.in_flight += 1
-                return endpoint
-        future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        self._wake()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # its place came in the same turn of the event loop
-                future.result().limiter.in_flight -= 1
-                self._wake()
-            raise
+        return failure
 
     def _reset_limits(self, limit: float) -> None:
         now = time.monotonic()
@@ -208,18 +246,23 @@ class Transport:
         # Room alone would send a lone request to the same dead endpoint each time: that one has the most room.
         return max(awake, key=lambda e: (-max(e.failed_at, now - JUST_NOW), e.limiter.room), default=None)
 
+    def _next(self, now: float) -> tuple[Endpoint, Request] | None:
+        """The request that is to be sent now, first come first served, and the endpoint where it has a place from here on."""
+        while self._waiting and self._waiting[0].answer.done():  # its caller was cancelled
+            self._waiting.popleft()
+        endpoint = self._free_endpoint(now) if self._waiting else None
+        if endpoint is None:
+            return None
+        endpoint.limiter.in_flight += 1
+        return endpoint, self._waiting.popleft()
+
     def _wake(self) -> None:
-        """Give free places to those who wait, first come first served; set an alarm for the end of the nearest rest."""
+        """Have requests sent where there are places; set an alarm for the end of the nearest rest."""
         now = time.monotonic()  # read once: a rest that ends between two readings would be nobody's to end
-        while self._waiting:
-            if self._waiting[0].done():  # its caller was cancelled
-                self._waiting.popleft()
-                continue
-            endpoint = self._free_endpoint(now)
-            if endpoint is None:
-                break
-            endpoint.limiter.in_flight += 1
-            self._waiting.popleft().set_result(endpoint)
+        while following := self._next(now):
+            sender = asyncio.get_running_loop().create_task(self._send(*following))
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
         if self._alarm:
             self._alarm.cancel()  # another rest may end sooner by now
         rests = [e.rests_until for e in self.endpoints if e.rests_until > now]
