@@ -14,6 +14,7 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi, errors
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.file_state import file_state
 from gecko_hf.source_recipe import SourceRecipe
 
 FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
@@ -105,4 +106,4 @@ def state(source: str) -> list[Any]:
     """What changes when local files do."""
     path = Path(source)
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path] if path.is_file() else []
-    return [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    return [[f.name, *file_state(f)] for f in files]

@@ -7,10 +7,11 @@ from typing import Any
 
 from gecko_hf.corpus.files import find_files, local_path
 from gecko_hf.corpus.recipe import CorpusRecipe
+from gecko_hf.file_state import file_state
 
 
 def input_state(recipe: CorpusRecipe) -> dict[str, Any]:
-    """What identifies the input: package versions, files with size and time, or a Hub id with its revision.
+    """What identifies the input: package versions, files with `file_state`, or a Hub id with its revision.
 
     Raises:
         CorpusError: If there is no such path, or nothing in it that can be read.
@@ -22,4 +23,4 @@ def input_state(recipe: CorpusRecipe) -> dict[str, Any]:
     if root is None:
         return {"hub": recipe.path, "revision": recipe.revision, "split": recipe.split}
     found, _ = find_files(root)
-    return {name: [file.stat().st_size, file.stat().st_mtime_ns] for name, file in found.items()}
+    return {name: file_state(file) for name, file in found.items()}
