@@ -21,7 +21,7 @@ from gecko_hf.evaluation.recipe import EvaluationRecipe
 from gecko_hf.evaluation.task_recipe import check_tasks
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
 from gecko_hf.llm.budget import BudgetRecipe
-from gecko_hf.llm.recipe import LLMRecipe, check_llm
+from gecko_hf.llm.recipe import LLMRecipe, check_llm, for_backend
 from gecko_hf.model.recipe import EncoderRecipe, check_encoder
 from gecko_hf.schema import apply_override, build, number
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_stage
@@ -87,6 +87,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read(file)
     for override in overrides:
         apply_override(tree, override)
+    given = {override.partition("=")[0].strip() for override in overrides}
+    for block in ("llm", "judge"):
+        if f"{block}.backend" in given:
+            tree[block] = for_backend(tree[block], {key.removeprefix(f"{block}.") for key in given})
     data = tree.get("data")
     recipe = build(Recipe, _local(tree, data.get("root") if isinstance(data, dict) else None), where=str(file))
     _check(recipe, str(file))
@@ -205,4 +209,20 @@ def _check(recipe: Recipe, where: str) -> None:
     lora = bool(recipe.encoder.lora.rank)
     check_stage(recipe.prefinetune, f"{where}: prefinetune", lora=lora)
     check_stage(recipe.finetune, f"{where}: finetune", lora=lora)
+    _check_dev_queries(recipe, where)
     check_tasks(recipe.evaluation.tasks, f"{where}: evaluation.tasks")
+
+
+def _check_dev_queries(recipe: Recipe, where: str) -> None:
+    """Whether the queries that `evaluate_every` asks of are there when a stage trains."""
+    measured = [name for name in ("prefinetune", "finetune") if getattr(recipe, name).evaluate_every]
+    if measured and not recipe.evaluation.dev_share:
+        raise RecipeError(
+            f"{where}: {measured[0]}.evaluate_every needs dev queries, and evaluation.dev_share is 0. Raise it, or leave "
+            "evaluate_every out."
+        )
+    if "prefinetune" in measured and recipe.evaluation.yardstick == "held_out":
+        raise RecipeError(
+            f"{where}: prefinetune.evaluate_every needs queries, and those of yardstick held_out are written with FRet, after "
+            "this stage. Leave it out here, or use evaluation.yardstick=see_also."
+        )

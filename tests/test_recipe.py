@@ -71,6 +71,14 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nencoder: {dims: []}", "at least one positive width"),
         ("corpus: {path: d}\nfret: {tasks: {search result: 0}}", "weights"),
         ("corpus: {path: d}\nfinetune: {patience: 2}", "set "),
+        (
+            "corpus: {path: d}\nfinetune: {evaluate_every: 5}\nevaluation: {dev_share: 0}",
+            "finetune.evaluate_every needs dev queries, and evaluation.dev_share is 0",
+        ),
+        (
+            "corpus: {path: d}\nprefinetune: {evaluate_every: 5}",
+            "prefinetune.evaluate_every needs queries, and those of yardstick held_out are written with FRet",
+        ),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {kind: pairs}}}", "finetune.mixture.nq.source is missing"),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {kind: pars}}}", "it must be one of fret, pairs"),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {half: third}}}", "it must be one of first, second"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -85,6 +86,17 @@ class LLMRecipe:
 
             read["prompts"] = dict(load_prompts(self.prompts).hashes)
         return {"backend": self.backend, **read}
+
+
+def for_backend(block: dict[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """A block of a recipe's file whose backend was replaced, without what only the backend before it reads.
+
+    Args:
+        block: The block, with the new backend.
+        given: Keys that were set with the backend; they stay, to be refused where it does not read them.
+    """
+    readers = {f.name: f.metadata["backends"] for f in dataclasses.fields(LLMRecipe) if "backends" in f.metadata}
+    return {k: v for k, v in block.items() if k in given or k not in readers or block["backend"] in readers[k]}
 
 
 def check_llm(recipe: LLMRecipe, where: str, block: str = "llm") -> None:

@@ -86,3 +86,27 @@ def test_other_few_shot_prompts_are_other_rows(tmp_path):
     own = LLMRecipe(backend="local", model="m", prompts=str(write_prompts(tmp_path)))
     assert own.identity()["prompts"] != LLMRecipe(backend="local", model="m").identity()["prompts"]
     assert "prompts" not in LLMRecipe().identity()
+
+
+class TestAnotherBackendBehindTheCommand:
+    def load(self, folder, *overrides):
+        file = folder / "recipe.yaml"
+        file.write_text("corpus: {path: docs}\nllm: {backend: unigram, drop_words: 0.5}\n", encoding="utf-8")
+        return load_recipe(file, overrides)
+
+    def test_takes_over_what_it_reads_and_leaves_the_rest(self, tmp_path):
+        assert self.load(tmp_path, "llm.backend=local", "llm.model=m").llm == LLMRecipe(backend="local", model="m")
+        assert self.load(tmp_path, "llm.backend=unigram").llm.drop_words == 0.5
+
+    def test_does_not_take_what_was_given_with_it_and_is_not_read(self, tmp_path):
+        with pytest.raises(RecipeError, match=r"llm\.drop_words is for llm\.backend unigram"):
+            self.load(tmp_path, "llm.backend=local", "llm.model=m", "llm.drop_words=0.4")
+
+    def test_a_judge_of_its_own_likewise(self, tmp_path):
+        made = self.load(tmp_path, "judge.backend=local", "judge.model=m")
+        assert (made.judge, made.llm.drop_words) == (LLMRecipe(backend="local", model="m"), 0.5)
+
+    @pytest.mark.parametrize("name", ["quickstart", "gecko-mini", "domain"])
+    def test_the_recipes_that_come_with_unigram_take_a_language_model(self, name):
+        made = load_recipe(f"recipes/{name}", ["llm.backend=local", "llm.model=m", "corpus.path=."])
+        assert made.llm == LLMRecipe(backend="local", model="m")
