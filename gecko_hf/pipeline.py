@@ -6,6 +6,7 @@ import errno
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def _training(stage: StageRecipe) -> Any:
     return (block, {n: state(d.source) for n, d in stage.mixture.items() if d.source}) if stage.mixture else block
 
 
+def _encoder(recipe: Recipe) -> Any:
+    """The encoder's block, and the state of the files where its base is a local folder."""
+    block = asdict(recipe.encoder)
+    files = state(recipe.encoder.base)
+    return (block, files) if files else block
+
+
 STAGES = (
     Stage(
         "corpus",
@@ -74,7 +82,7 @@ STAGES = (
         # A mixture leaves out what overlaps with the test sets of `fret.quality`.
         lambda r: (
             r.precision,
-            asdict(r.encoder),
+            _encoder(r),
             _training(r.prefinetune),
             *((asdict(r.fret.quality),) if r.prefinetune.mixture else ()),
         ),
@@ -84,7 +92,7 @@ STAGES = (
         "write queries, mine, rank and label: FRet",
         fret_stage,
         ("corpus",),
-        lambda r: (asdict(r.encoder), r.llm.identity(), asdict(r.fret), *((r.judge.identity(),) if r.judge else ())),
+        lambda r: (_encoder(r), r.llm.identity(), asdict(r.fret), *((r.judge.identity(),) if r.judge else ())),
     ),
     Stage(
         "finetune",
@@ -230,8 +238,11 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
     """
     from accelerate import PartialState
 
+    from gecko_hf.training.arguments import PATIENT
+
     check_requirements(recipe)
-    with PartialState().main_process_first():
+    # The process group is made here, once; what the trainer asks of it later comes too late.
+    with PartialState(timeout=timedelta(seconds=PATIENT)).main_process_first():
         paths = open_run_folder(recipe, redo=redo)
         steps = {step.stage.name: step for step in plan(recipe, paths, input_state(recipe.corpus))}
     step = steps[name]

@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import load_dataset
 from rich.console import Console
+from sentence_transformers import SentenceTransformer
 
 from gecko_hf import pipeline
 from gecko_hf.errors import CorpusError, OutputError, RecipeError
@@ -144,6 +146,16 @@ def test_redo_runs_only_the_stages_that_differ(finished, recipe_file, tmp_path):
     assert ran == ["fret", "finetune", "evaluate", "report"]
 
 
+def test_the_finished_vectors_are_turned_to_their_longest_axes_and_no_cosine_changes(finished, recipe_file, tmp_path):
+    texts = [f"title: none | text: {row['text']}" for row in load_dataset(str(finished[0] / "fret"), "corpus")["train"]]
+    as_trained = Paths(shutil.copytree(finished[0], tmp_path / "r"))
+    run(recipe_file, as_trained.root, "finetune.rotate=false", redo=True)
+    turned, plain = (SentenceTransformer(str(paths.model)).encode(texts) for paths in (Paths(finished[0]), as_trained))
+    np.testing.assert_allclose(turned @ turned.T, plain @ plain.T, atol=1e-4)
+    assert (turned[:, :8] ** 2).sum() > 1.5 * (plain[:, :8] ** 2).sum()
+    assert (turned[:, :8] ** 2).sum() > 4 * (turned[:, -8:] ** 2).sum()
+
+
 def test_a_changed_file_of_a_mixture_redoes_its_stage_and_what_follows(recipe_file, tmp_path):
     rows = tmp_path / "pairs.jsonl"
     rows.write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
@@ -158,6 +170,42 @@ def test_a_changed_file_of_a_mixture_redoes_its_stage_and_what_follows(recipe_fi
     rows.write_text('{"query": "a", "positive": "c!"}\n', encoding="utf-8")
     changed = [old != new for old, new in zip(before, keys(), strict=True)]
     assert changed == [stage.name in ("finetune", "evaluate", "report") for stage in pipeline.STAGES]
+
+
+def test_another_base_in_the_same_folder_redoes_what_reads_it(recipe_file, tiny_model_path, tmp_path):
+    base = shutil.copytree(tiny_model_path, tmp_path / "base")
+    recipe = load_recipe(recipe_file, [f"encoder.base={base}", f"output={tmp_path / 'r'}"])
+
+    def keys() -> list[str]:
+        return [step.key for step in pipeline.plan(recipe, Paths(tmp_path / "r"), {})]
+
+    before = keys()
+    assert keys() == before
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    assert [old == new for old, new in zip(before, keys(), strict=True)] == [True, *[False] * 5]
+
+
+def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file, tmp_path):
+    """Two hours, where torch's own limit is half an hour or less; the group is made before the trainer asks for it."""
+    script = (
+        "import torch, torch.distributed as dist\n"
+        "from rich.console import Console\n"
+        "from gecko_hf import pipeline\n"
+        "from gecko_hf.recipe import load_recipe\n"
+        "def stop(*_, **__):\n"
+        "    gloo = dist.distributed_c10d._get_default_group()._get_backend(torch.device('cpu'))\n"
+        "    print('waits', gloo.options._timeout)\n"
+        "    raise SystemExit\n"
+        "pipeline.open_run_folder = stop\n"
+        f"pipeline.run_stage(load_recipe({str(recipe_file)!r}, ['output={tmp_path / 'r'}']), 'prefinetune', Console())\n"
+    )
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    child = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False,
+        env=os.environ | alone | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert "waits 2:00:00" in child.stdout, child.stderr
 
 
 def test_a_mixtures_data_set_that_is_not_there_is_told_before_anything_is_trained(recipe_file, tmp_path):

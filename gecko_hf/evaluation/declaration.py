@@ -49,7 +49,7 @@ def read_declaration(file: Path | None, run: Path | None) -> Declaration:
 
     Args:
         file: YAML; what it says goes before what the run says.
-        run: A run folder: its base becomes `adapted_from`, mteb tasks whose data set was its corpus `training_datasets`.
+        run: A run folder: its base becomes `adapted_from`, mteb tasks whose data set it read (`from_run`) `training_datasets`.
 
     Raises:
         SubmissionError: If neither is given, or the file cannot be read.
@@ -76,7 +76,9 @@ def read_declaration(file: Path | None, run: Path | None) -> Declaration:
 
 
 def from_run(run: Path) -> dict[str, Any]:
-    """What a run folder proves about training data.
+    """What a run folder proves about training data: data sets of mteb that were its corpus or a source of a mixture.
+
+    They are known by their Hub id alone: a copy on this machine, or the same rows under another id, are not recognised.
 
     Raises:
         SubmissionError: If the folder is none of a run.
@@ -85,8 +87,10 @@ def from_run(run: Path) -> dict[str, Any]:
     if not file.is_file():
         raise SubmissionError(f"{run} is no run folder: it has no {RECIPE_FILE}.")
     recipe = yaml.safe_load(file.read_text(encoding="utf-8"))["recipe"]
-    base, corpus = recipe["encoder"]["base"], recipe["corpus"].get("path")
-    known = [t.metadata.name for t in get_tasks(exclude_superseded=False) if corpus and _path(t) == corpus]
+    mixed = [recipe.get(stage, {}).get("mixture", {}).values() for stage in ("prefinetune", "finetune")]
+    read = {recipe["corpus"].get("path"), *(entry.get("source") for entries in mixed for entry in entries)} - {None}
+    known = [t.metadata.name for t in get_tasks(exclude_superseded=False) if _path(t) in read]
+    base = recipe["encoder"]["base"]
     hub = PACKAGED.get(base, base)
     return {"training_datasets": sorted(known), "adapted_from": None if Path(hub).exists() or "/" not in hub else hub}
 

@@ -21,14 +21,13 @@ from gecko_hf.hub.facts import (
     text_lengths,
 )
 from gecko_hf.hub.onnx_encoder import padding
-from gecko_hf.hub.provenance import Pushed
+from gecko_hf.hub.provenance import HUB_ID, Pushed
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.hub.task_scores import task_markdown
 from gecko_hf.run_folder import Paths
 
 TEMPLATES = Path(__file__).parents[1]
 CITATION = (TEMPLATES / "model_cards" / "citation.md").read_text(encoding="utf-8")
-HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 SHOWN_ROWS = 5
 SHOWN_WORDS = 40  # of a passage in a card's example
 

@@ -8,6 +8,7 @@ Everything in it comes from the run folder, so pushing the same run again writes
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from gecko_hf.run_folder import Paths, hash_of, write_json
 FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
 RECORD = "hub.json"  # in the run folder: where its parts were pushed
+HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> b
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
             "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
-            "retriever": {"id": recipe["encoder"]["base"], "version": base_version(recipe["encoder"]["base"])},
+            "retriever": base_record(recipe["encoder"]),
             "rows": summary["fret"]["rows"],
         }
     )
@@ -50,13 +52,12 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> b
 
 def model_provenance(summary: Mapping[str, Any], files: Files, fret: Pushed | None) -> bytes:
     """`provenance.json` of the model; without a pushed data set its link is null."""
-    base = summary["recipe"]["encoder"]["base"]
     return _dump(
         {
             "kind": "model",
             **_common(summary, files),
             "recipe": summary["recipe"],
-            "base": {"id": base, "version": base_version(base)},
+            "base": base_record(summary["recipe"]["encoder"]),
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
             "prompts": prompts_of(summary["recipe"]),
             "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
@@ -73,15 +74,24 @@ def _dump(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def base_version(base: str) -> str | None:
-    """The version of the package that a `package:` base comes from; None for other bases."""
-    from importlib import metadata
+def base_record(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the base of an `encoder` block: `id`, `version`, and whether it is a repository of the Hub (`hub`).
 
+    The version is that of the package for a `package:` base, and `encoder.revision` for one of the Hub; else None.
+    """
     from gecko_hf.model.encoder import PACKAGE
 
-    if not base.startswith(PACKAGE):
-        return None
-    module = base.removeprefix(PACKAGE)
+    base = encoder["base"]
+    if base.startswith(PACKAGE):
+        return {"id": base, "version": _package_version(base.removeprefix(PACKAGE)), "hub": False}
+    hub = re.fullmatch(HUB_ID, base) is not None and not Path(base).exists()
+    return {"id": base, "version": encoder.get("revision") if hub else None, "hub": hub}
+
+
+def _package_version(module: str) -> str | None:
+    """Name and version of what installed a module; None where that is not known."""
+    from importlib import metadata
+
     names = sorted(set(metadata.packages_distributions().get(module, ())))
     return ", ".join(f"{name} {metadata.version(name)}" for name in names) or None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import check_repo_id, plain_errors
-from gecko_hf.hub.provenance import source_rows
+from gecko_hf.hub.provenance import HUB_ID, source_rows
 from gecko_hf.hub.publish import PROVENANCE, Kind, read_provenance, sha256
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Trace:
         config = json.loads(self._read(self.repo_id, "model", commit, PROMPTS_FILE).read_text(encoding="utf-8"))
         same = config.get("prompts") == record["prompts"]
         self._add("prompts", f"{len(record['prompts'])} prompts", same, _agree(same, f"with {PROMPTS_FILE}"))
-        self._resolve("base", record["base"]["id"], record["base"]["version"])
+        self._base("base", record["base"])
         link = record["data_set"]
         if link is None:
             self._add("data set", "none", False, "the model was pushed before its data set; push both again")
@@ -97,12 +97,11 @@ class Trace:
         self._add("data set", f"{repo_id} @ {commit}", True, f"{record['rows']:,} rows, made {record['made_at']}")
         self._files("dataset", repo_id, commit, record)
         for source in record["llm"]:
-            self._resolve("language model", source["id"], source["revision"])
+            self._language_model(source["id"], source["revision"])
         for name, value in record["prompts"].items():
             self._add("prompt", name, None, f"sha256 {value}")
-        corpus = record["corpus"]
-        self._resolve("corpus", corpus["path"] or ", ".join(corpus["packages"]), corpus.get("revision"))
-        self._resolve("retriever", record["retriever"]["id"], record["retriever"]["version"])
+        self._corpus(record["corpus"])
+        self._base("retriever", record["retriever"])
         self._rows(repo_id, commit, record)
 
     def _provenance(self, kind: Kind, repo_id: str, commit: str) -> dict[str, Any]:
@@ -157,12 +156,37 @@ class Trace:
             "labels", f"{sum(len(t) for t in tables):,} rows", same, _agree(same, "with the language model on record")
         )
 
-    def _resolve(self, name: str, what: str, revision: str | None) -> None:
-        """A model or data set that is named: looked up where it can be on the Hub, else only shown."""
+    def _corpus(self, corpus: Mapping[str, Any]) -> None:
+        """The corpus; its `input` names a repository under `hub`, and files or packages by themselves."""
+        what = corpus["path"] or ", ".join(corpus["packages"])
+        on_hub = (
+            corpus.get("input") is None or "hub" in corpus["input"]
+        )  # a record from before there was one: by its form
+        self._resolve("corpus", what, corpus.get("revision"), "corpus.revision", on_hub=on_hub)
+
+    def _base(self, name: str, base: Mapping[str, Any]) -> None:
+        """The encoder that training began with, or that found the candidates."""
+        self._resolve(name, base["id"], base["version"], "encoder.revision", on_hub=base.get("hub", True))
+
+    def _language_model(self, what: str, revision: str) -> None:
+        """A language model; its revision may be the hash of a folder, unknown, or have the precision behind it."""
+        commit = None if revision == "unknown" else revision.partition(" in ")[0]
+        self._resolve("language model", what, commit, "llm.revision", on_hub=not revision.startswith("sha256:"))
+
+    def _resolve(self, name: str, what: str, revision: str | None, key: str, *, on_hub: bool) -> None:
+        """A model or data set that is named: looked up where it can be on the Hub, else only shown.
+
+        Args:
+            name: Of the link.
+            what: Its id, path or packages.
+            revision: The revision on record.
+            key: Of the recipe, which sets it.
+            on_hub: Whether what has the form of a Hub id is one; a path on the machine of the run may have it, too.
+        """
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
         shown = f"{what} @ {revision}" if revision else what
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", what) or what.startswith((".", "/")):
+        if not on_hub or not re.fullmatch(HUB_ID, what):
             self._add(name, shown, None, "on record; not a repository" + ("" if revision else ", no revision"))
             return
         look: Callable[..., Any] = self.api.dataset_info if name == "corpus" else self.api.model_info
@@ -171,7 +195,8 @@ class Trace:
         except (RepositoryNotFoundError, RevisionNotFoundError):
             self._add(name, shown, False, "not on the Hub")
         else:
-            self._add(name, shown, bool(revision), "found" if revision else "found, but no revision is on record")
+            says = "found" if revision else f"found, but no revision is on record; set {key} in the recipe"
+            self._add(name, shown, bool(revision), says)
 
     def _read(self, repo_id: str, kind: Kind, commit: str, path: str) -> Path:
         return Path(self.api.hf_hub_download(repo_id, path, repo_type=kind, revision=commit))

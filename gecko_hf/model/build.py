@@ -6,6 +6,8 @@ left to right is refused, since a mean over its tokens would mostly see a text's
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,13 +45,14 @@ def build_encoder(
 
     shared = {} if revision is None else {"revision": revision}
     options = shared | {"dtype": "float32"} | ({} if attention is None else {"attn_implementation": attention})
-    transformer = modules.Transformer(
-        base,
-        model_kwargs=options,
-        processor_kwargs=dict(shared),
-        config_kwargs=dict(shared),
-        max_seq_length=max_seq_length,
-    )
+    with same_draws():
+        transformer = modules.Transformer(
+            base,
+            model_kwargs=options,
+            processor_kwargs=dict(shared),
+            config_kwargs=dict(shared),
+            max_seq_length=max_seq_length,
+        )
     if not reads_both_ways(transformer):
         raise RecipeError(
             f"encoder.base is {base!r}, whose first token does not see the last: it reads from left to right. "
@@ -61,6 +64,17 @@ def build_encoder(
     if dim is not None and dim != width:
         parts.append(projection(width, dim, base))
     return SentenceTransformer(modules=[*parts, modules.Normalize()])
+
+
+@contextmanager
+def same_draws() -> Iterator[None]:
+    """Load a checkpoint twice with the same weights: those that it lacks (a pooler, say) are drawn at random.
+
+    No other draw is changed by it.
+    """
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, before the model is moved
+        torch.default_generator.manual_seed(0)
+        yield
 
 
 def projection(width: int, dim: int, base: str) -> Dense:

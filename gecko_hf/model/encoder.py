@@ -8,10 +8,11 @@ package nor `trust_remote_code`.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import RecipeError, require
 from gecko_hf.model.portable import make_portable
@@ -66,14 +67,15 @@ def load_encoder(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import is_sentence_transformer_model
 
-    from gecko_hf.model.build import build_encoder
+    from gecko_hf.model.build import build_encoder, same_draws
 
     name = resolve_base(base)
     try:
         if not is_sentence_transformer_model(name, revision=revision):
             return build_encoder(name, dim, max_seq_length=max_seq_length, attention=attention, revision=revision)
         options = {"dtype": "float32"} | ({} if attention is None else {"attn_implementation": attention})
-        model = SentenceTransformer(name, revision=revision, model_kwargs=options)
+        with same_draws():
+            model = SentenceTransformer(name, revision=revision, model_kwargs=options)
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"encoder.base is {base!r}, and no encoder loads from there: {error} "
@@ -117,12 +119,25 @@ def save_encoder(model: SentenceTransformer, folder: Path, prompts: Mapping[str,
 
 
 def fingerprint(model: SentenceTransformer) -> str:
-    """A hash of the weights, sequence length and tokenizer: equal fingerprints give equal vectors."""
+    """A hash of weights, modules, sequence length and tokenizer: equal fingerprints give equal vectors of equal texts."""
     import torch
+    from sentence_transformers.base.modules import Module
 
-    digest = hashlib.sha256(str(model.max_seq_length).encode())
+    modules = [(type(m).__name__, m.get_config_dict() if isinstance(m, Module) else None) for m in model]
+    settings = [model.max_seq_length, modules, _tokenizer_state(getattr(model[0], "tokenizer", None))]
+    digest = hashlib.sha256(repr(settings).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         # By bytes: numpy has no bfloat16.
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _tokenizer_state(tokenizer: Any) -> list[Any]:
+    """What a tokenizer makes of a text, without what an earlier call left in it: its length and padding of that call."""
+    sides = [getattr(tokenizer, side, None) for side in ("padding_side", "truncation_side")]
+    fast = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(fast, "to_str"):  # one in Python, or none
+        return [*sides, type(tokenizer).__name__, tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else None]
+    state = json.loads(fast.to_str())
+    return [*sides, {key: value for key, value in state.items() if key not in ("truncation", "padding")}]

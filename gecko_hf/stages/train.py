@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gecko_hf.model.vectors import Vectors
     from gecko_hf.training.data import TrainingSet
 
+ROTATED_BY = 8_192  # ours: rows whose texts say where the principal axes lie
+
 
 def prefinetune_stage(run: Run) -> Counts:
     """Train the base on pairs: (lead, body) pairs of the corpus, or a mixture."""
@@ -62,6 +64,8 @@ def finetune_stage(run: Run) -> Counts:
         merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)
     if recipe.merge_base:
         merge_into(model, run.base(), recipe.merge_base)
+    if recipe.rotate and is_main():
+        _rotate(run, model, rows)
     _save(run, model, run.paths.model)
     return _count(rows)
 
@@ -155,6 +159,21 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     if is_main():
         write_curve(curve, run.paths.logs / f"{stage}_curve.json")
         remove_checkpoints(checkpoints)
+
+
+def _rotate(run: Run, model: SentenceTransformer, rows: Any) -> None:
+    """Turn a finished model's vectors by those of the texts that it was trained on, as many of each data set."""
+    from gecko_hf.model.rotation import principal_axes, rotate
+    from gecko_hf.training.data import in_format
+
+    trained = in_format(rows, run.recipe.encoder.prompt_format)
+    sets = [one.rows for one in trained] if isinstance(trained, list) else [trained]
+    texts: list[str] = []
+    for one in sets:
+        drawn = one.shuffle(seed=run.recipe.seed).select(range(min(len(one), ROTATED_BY // len(sets))))
+        texts += [*drawn["anchor"], *drawn["positive"]]
+    with run.view.task("turning the vectors") as report:
+        rotate(model, principal_axes(run.store(model).compute(texts, report=report)))
 
 
 def _save(run: Run, model: SentenceTransformer, folder: Path) -> None:

@@ -30,7 +30,14 @@ def precision_of(choice: str) -> str:
 
 
 def arguments(
-    recipe: StageRecipe, precision: str, seed: int, folder: Path, *, shares: list[float] | None, rows: int, metric: str
+    recipe: StageRecipe,
+    precision: str,
+    seed: int,
+    folder: Path,
+    *,
+    shares: dict[str, float] | None,
+    rows: int,
+    metric: str,
 ) -> SentenceTransformerTrainingArguments:
     """The trainer's settings.
 
@@ -59,8 +66,10 @@ def arguments(
             "greater_is_better": True,
         }
     if shares is not None:
-        settings["multi_dataset_batch_sampler"] = partial(WeightedBatchSampler, shares=shares, together=processes())
-    return SentenceTransformerTrainingArguments(
+        settings["multi_dataset_batch_sampler"] = partial(
+            WeightedBatchSampler, shares=list(shares.values()), names=list(shares), together=processes()
+        )
+    made = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=recipe.epochs,
         max_steps=recipe.steps or -1,
@@ -80,9 +89,12 @@ def arguments(
         logging_steps=1,
         save_strategy="steps",
         save_steps=recipe.evaluate_every or recipe.checkpoint_every,
-        save_total_limit=max(1, recipe.average_last - 1),
+        save_total_limit=recipe.average_last,
         report_to=recipe.tracking,
         disable_tqdm=True,
         ddp_timeout=PATIENT,
         **settings,
     )
+    # Without this the launcher's `mixed_precision` (ACCELERATE_MIXED_PRECISION) would stand in for a recipe's float32.
+    made.mixed_precision = "bf16" if precision == "bfloat16" else "no"
+    return made

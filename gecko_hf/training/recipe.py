@@ -85,6 +85,8 @@ class FineTuneRecipe(StageRecipe):
     # then that of the base's (WiSE-FT; see model/merge.py).
     merge_prefinetuned: float = number(0.0, low=0.0, high=1.0)
     merge_base: float = number(0.0, low=0.0, high=1.0)
+    # ours: turn the finished vectors so that their first columns say the most; whole vectors keep every cosine.
+    rotate: bool = True
 
 
 def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:

@@ -13,6 +13,8 @@ import torch
 from sentence_transformers.base.sampler import MultiDatasetDefaultBatchSampler
 from torch.utils.data import BatchSampler, ConcatDataset
 
+from gecko_hf.errors import RecipeError
+
 
 class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
     """Draws the next batch from the data set that is furthest behind its share, so that counts never stray by a batch.
@@ -27,8 +29,12 @@ class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
         generator: Shared with the batch samplers.
         seed: As given by the trainer.
         shares: The share of the batches for each data set.
+        names: What the data sets are called, for messages; their numbers by default.
         together: Batches in a row that come from one data set: the number of processes, which take them in turn, so that
             in one step all of them train on the same data set and may gather each other's texts.
+
+    Raises:
+        RecipeError: While it is read, if a data set does not give one batch.
     """
 
     def __init__(
@@ -39,10 +45,12 @@ class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
         seed: int = 0,
         *,
         shares: Sequence[float],
+        names: Sequence[str] = (),
         together: int = 1,
     ) -> None:
         super().__init__(dataset, batch_samplers, generator, seed)
         self.shares = [share / sum(shares) for share in shares]
+        self.names = list(names) or [f"Data set {i}" for i in range(len(shares))]
         self.together = together
 
     def __len__(self) -> int:
@@ -83,7 +91,21 @@ class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
                 if yielded > skip:
                     yield batch
             if not yielded:
-                raise ValueError(
-                    f"Data set {which} of the mixture gives no batch of {sampler.batch_size} different rows."
+                raise RecipeError(
+                    f"{self.names[which]} of the mixture gives no batch of {sampler.batch_size} different rows. "
+                    "Lower the batch_size of the stage, or give rows with more different texts."
                 )
             reading, skip = reading + 1, 0
+
+
+def set_epoch(loader: Any, epoch: int) -> None:
+    """Tell the batch sampler of a data loader the epoch, through whatever it is wrapped in.
+
+    The trainer of transformers 5 tells only what stands right below one wrapper. With several processes there is
+    accelerate's shard of it, and after a restart within an epoch what skips batches around that.
+    """
+    sampler = getattr(loader, "batch_sampler", None)
+    while sampler is not None:
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+        sampler = getattr(sampler, "batch_sampler", None)

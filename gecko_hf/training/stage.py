@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import torch
+from accelerate import PartialState
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
@@ -22,6 +23,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from gecko_hf.errors import RecipeError
@@ -33,8 +35,9 @@ from gecko_hf.training.data import TrainingSet, columns, text_columns
 from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture_recipe import DataRecipe, steps_shares
 from gecko_hf.training.negatives import count_negatives
-from gecko_hf.training.processes import processes
+from gecko_hf.training.processes import is_main, processes
 from gecko_hf.training.recipe import StageRecipe
+from gecko_hf.training.sampler import set_epoch
 
 Report = Callable[[int, int | None], None]
 MOST_COLUMNS = columns(16)
@@ -71,7 +74,7 @@ def train_stage(
         The loss curve: `step`, `loss`, `learning_rate` a row.
 
     Raises:
-        RecipeError: If the rows do not fill one batch, lack scores, or a query would see no negatives.
+        RecipeError: If the rows do not fill one batch of different texts, lack scores, or a query would see no negatives.
         ValueError: If the columns are not training columns.
     """
     length = model.max_seq_length
@@ -86,7 +89,7 @@ def train_stage(
     for one in sets:
         _check_rows(one, recipe)
         losses[one.name] = _loss(model, one, recipe, dims, say)
-    shares = None if single else steps_shares({s.name: s.recipe for s in sets}, [len(s.rows) for s in sets])
+    shares = steps_shares({s.name: s.recipe for s in sets}, [len(s.rows) for s in sets])
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments(
@@ -94,7 +97,7 @@ def train_stage(
             precision,
             seed,
             folder,
-            shares=shares,
+            shares=None if single else dict(zip(losses, shares, strict=True)),
             rows=max(len(s.rows) for s in sets),
             metric=evaluator.primary_metric or "" if evaluator else "",
         ),
@@ -104,14 +107,9 @@ def train_stage(
         callbacks=_callbacks(recipe, report),
     )
     trainer.remove_callback(PrinterCallback)  # it prints every logged step
-    last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
     with frozen_layers(model, recipe.freeze_layers), nullcontext() if recipe.dropout else without_dropout(model):
-        trainer.train(resume_from_checkpoint=last)
-    if trainer.state.best_model_checkpoint:
-        # The library logs a failure to load the best checkpoint and goes on with the last weights; this one raises.
-        trainer._load_from_checkpoint(trainer.state.best_model_checkpoint)
-    if recipe.average_last > 1:
-        average_with(model, [SentenceTransformer(str(c)) for c in _last_checkpoints(folder, recipe.average_last - 1)])
+        _go_on(trainer, recipe, folder)
+    _choose_weights(trainer, model, recipe, folder)
     model.max_seq_length = length
     model.eval()
     return _curve(trainer.state)
@@ -168,10 +166,65 @@ def _loss(
 
 
 def _callbacks(recipe: StageRecipe, report: Report | None) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = [_Progress(report)] if report else []
+    callbacks: list[TrainerCallback] = [_Epoch()]
+    if report:
+        callbacks.append(_Progress(report))
     if recipe.patience is not None:
-        callbacks.append(EarlyStoppingCallback(recipe.patience))
+        callbacks.append(_Patience(recipe.patience))
     return callbacks
+
+
+def _go_on(trainer: SentenceTransformerTrainer, recipe: StageRecipe, folder: Path) -> None:
+    """Train from the last checkpoint, if there is one, to the end of the stage."""
+    last = _last_whole_checkpoint(folder)
+    state = TrainerState.load_from_json(str(Path(last) / TRAINER_STATE_NAME)) if last else None
+    if last and state and _is_over(state, recipe, trainer.args):  # a kill came after its last step
+        trainer.state = state
+        trainer._load_from_checkpoint(last)  # the trainer would do one more step
+    else:
+        trainer.train(resume_from_checkpoint=last)
+
+
+def _is_over(state: TrainerState, recipe: StageRecipe, args: TrainingArguments) -> bool:
+    return state.global_step >= state.max_steps or (
+        recipe.patience is not None and _evaluations_since_best(state, args) >= recipe.patience
+    )
+
+
+def _last_whole_checkpoint(folder: Path) -> str | None:
+    """The checkpoint to go on from; those that a kill left half written are deleted."""
+    with PartialState().main_process_first():
+        if is_main():
+            for checkpoint in folder.glob("checkpoint-*"):
+                if not _is_whole(checkpoint):
+                    shutil.rmtree(checkpoint)
+        return get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:  # the trainer writes its state last, after weights and optimizer
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _choose_weights(
+    trainer: SentenceTransformerTrainer, model: SentenceTransformer, recipe: StageRecipe, folder: Path
+) -> None:
+    """Leave in the model what the stage ends with: the last weights, the best ones, or a mean."""
+    state = trainer.state
+    if not state.global_step:
+        raise RecipeError(
+            f"The training rows give no batch of {recipe.batch_size} different texts, so nothing was trained. "
+            "Lower the batch_size of the stage, or give rows with more different texts."
+        )
+    if state.best_global_step:
+        # The library logs a failure to load the best checkpoint and goes on with the last weights; this one raises.
+        trainer._load_from_checkpoint(str(folder / f"checkpoint-{state.best_global_step}"))
+    if recipe.average_last > 1:
+        earlier = _checkpoints_before(state.global_step, folder)[-(recipe.average_last - 1) :]
+        average_with(model, (SentenceTransformer(str(c)) for c in earlier))  # one after the other: they may be large
 
 
 def _curve(state: TrainerState) -> list[dict[str, Any]]:
@@ -182,8 +235,9 @@ def _curve(state: TrainerState) -> list[dict[str, Any]]:
     ]
 
 
-def _last_checkpoints(folder: Path, count: int) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*"), key=lambda c: int(c.name.rpartition("-")[2]))[-count:]
+def _checkpoints_before(step: int, folder: Path) -> list[Path]:
+    steps = {int(c.name.rpartition("-")[2]): c for c in folder.glob("checkpoint-*")}
+    return [steps[n] for n in sorted(steps) if n < step]
 
 
 class _Progress(TrainerCallback):
@@ -194,6 +248,31 @@ class _Progress(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.report(state.global_step, state.max_steps)
+
+
+class _Epoch(TrainerCallback):
+    """Tells the sampler the epoch: with several processes the trainer's own call does not reach it after a restart."""
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        set_epoch(kwargs["train_dataloader"], int(state.epoch or 0))
+
+
+class _Patience(EarlyStoppingCallback):
+    """Ends a stage that gets no better; the library's own begins to count anew after a restart."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        super().on_train_begin(args, state, control, **kwargs)  # type: ignore[no-untyped-call]
+        self.early_stopping_patience_counter = _evaluations_since_best(state, args)
+
+
+def _evaluations_since_best(state: TrainerState, args: TrainingArguments) -> int:
+    """How many evaluations in a row have not been better than the best one."""
+    metric = f"eval_{args.metric_for_best_model}"
+    return sum(metric in entry and entry["step"] > (state.best_global_step or 0) for entry in state.log_history)
 
 
 def write_curve(curve: list[dict[str, Any]], file: Path) -> None:

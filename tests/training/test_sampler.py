@@ -5,12 +5,13 @@ from itertools import chain, islice
 
 import pytest
 import torch
-from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
+from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler, prepare_data_loader, skip_first_batches
 from datasets import Dataset
 from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
-from torch.utils.data import ConcatDataset
+from torch.utils.data import ConcatDataset, DataLoader
 
-from gecko_hf.training.sampler import WeightedBatchSampler
+from gecko_hf.errors import RecipeError
+from gecko_hf.training.sampler import WeightedBatchSampler, set_epoch
 
 SIZES, BATCH = (120, 64, 1000), 8
 
@@ -85,5 +86,27 @@ def test_a_data_set_of_equal_rows_is_refused():
     same = Dataset.from_dict({"anchor": ["x"] * 64})
     generator = torch.Generator()
     inner = NoDuplicatesBatchSampler(same, BATCH, True, generator=generator)
-    with pytest.raises(ValueError, match="gives no batch of 8 different rows"):
+    with pytest.raises(RecipeError, match=r"Data set 0 of the mixture gives no batch of 8 different rows\. Lower"):
         list(WeightedBatchSampler(ConcatDataset([same]), [inner], generator, shares=[1.0]))
+    with pytest.raises(RecipeError, match="pairs of the mixture gives no batch"):
+        list(WeightedBatchSampler(ConcatDataset([same]), [inner], generator, shares=[1.0], names=["pairs"]))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("mixture", [True, False])
+def test_resumed_within_a_later_epoch_the_rest_of_that_epoch_is_read(processes, mixture):
+    """Through what accelerate wraps the sampler in, for every process."""
+    for index in range(processes):
+        batches = sampler(together=processes) if mixture else sampler().batch_samplers[0]
+        rows = range(sum(SIZES))
+        loader = prepare_data_loader(
+            DataLoader(rows, batch_sampler=batches), torch.device("cpu"), processes, index, put_on_device=False
+        )
+        batches.set_epoch(1)
+        loader.set_epoch(1)
+        whole = [batch.tolist() for batch in loader]
+        batches.set_epoch(0)
+        set_epoch(loader, 1)  # as the stage's callback does when the epoch begins
+        resumed = skip_first_batches(loader, 2)
+        resumed.set_epoch(1)  # and then the trainer
+        assert [batch.tolist() for batch in resumed] == whole[2:]

@@ -1,5 +1,7 @@
 """A training stage on a tiny encoder: it learns, it resumes exactly, it refuses what it cannot train on."""
 
+import shutil
+
 import datasets
 import pytest
 import torch
@@ -11,6 +13,7 @@ from gecko_hf.training.mixture import lead_body_pairs
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.stage import remove_checkpoints, train_stage
 
+TRAINER_STATE = "trainer_state.json"  # what the trainer writes last into a checkpoint
 RECIPE = StageRecipe(batch_size=8, learning_rate=3e-3, epochs=2, checkpoint_every=2)
 
 
@@ -37,22 +40,69 @@ class Killed(BaseException):
     """Stands for a kill in the middle of a step."""
 
 
+def kill_at(step):
+    def report(done, total):
+        if done == step:
+            raise Killed
+
+    return report
+
+
 @pytest.mark.parametrize("at", [3, 7, 12])
 def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tiny_model_path, rows, tmp_path, at):
     whole, curve = train(tiny_model_path, rows, tmp_path / "whole")
 
-    def kill(done, total):
-        if done == at:
-            raise Killed
-
     with pytest.raises(Killed):
-        train(tiny_model_path, rows, tmp_path / "cut", kill)
+        train(tiny_model_path, rows, tmp_path / "cut", kill_at(at))
     steps = []
     resumed, resumed_curve = train(tiny_model_path, rows, tmp_path / "cut", lambda done, _: steps.append(done))
     assert steps[0] == at - (at % 2 or 2) + 1  # from the last checkpoint, not from the start
     assert [e["loss"] for e in resumed_curve] == pytest.approx([e["loss"] for e in curve], abs=1e-6)
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("left", ["all but the state", "half the state", "an empty folder"])
+def test_a_kill_while_a_checkpoint_is_written_costs_that_checkpoint_only(tiny_model_path, rows, tmp_path, left):
+    _, curve = train(tiny_model_path, rows, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tiny_model_path, rows, tmp_path / "cut", kill_at(7))
+    whole, half = tmp_path / "cut" / "checkpoint-6", tmp_path / "cut" / "checkpoint-8"
+    if left == "an empty folder":
+        half.mkdir()
+    else:
+        shutil.copytree(whole, half)
+        state = half / TRAINER_STATE
+        state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
+        if left == "all but the state":
+            state.unlink()
+    steps = []
+    _, resumed = train(tiny_model_path, rows, tmp_path / "cut", lambda done, _: steps.append(done))
+    assert steps[0] == 7
+    assert [e["loss"] for e in resumed] == pytest.approx([e["loss"] for e in curve], abs=1e-6)
+
+
+def test_killed_after_its_last_step_a_stage_does_none_again(tiny_model_path, rows, tmp_path):
+    recipe = StageRecipe(batch_size=8, learning_rate=3e-3, steps=5, checkpoint_every=2)  # ends within an epoch
+    whole, curve = train(tiny_model_path, rows, tmp_path / "c", recipe=recipe)
+    again, same = train(tiny_model_path, rows, tmp_path / "c", lambda *_: pytest.fail("a step was done"), recipe)
+    assert same == curve
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+def test_the_precision_is_the_recipes_whatever_the_launcher_says(tiny_model_path, rows, tmp_path, monkeypatch):
+    recipe = StageRecipe(batch_size=8, learning_rate=3e-3, steps=3)
+    _, curve = train(tiny_model_path, rows, tmp_path / "a", recipe=recipe)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    _, launched = train(tiny_model_path, rows, tmp_path / "b", recipe=recipe)
+    assert [e["loss"] for e in launched] == pytest.approx([e["loss"] for e in curve], abs=1e-6)
+
+
+def test_rows_that_are_all_alike_are_refused_and_not_taken_for_trained(tiny_model_path, tmp_path):
+    rows = datasets.Dataset.from_dict({"anchor": [f"chess {i}" for i in range(16)], "positive": ["bread"] * 16})
+    with pytest.raises(RecipeError, match="give no batch of 8 different texts, so nothing was trained"):
+        train(tiny_model_path, rows, tmp_path / "c")
 
 
 def test_a_column_that_is_no_training_column_is_refused(tiny_model_path, rows, tmp_path):

@@ -1,5 +1,6 @@
 """What a recipe can add to a stage: mixtures, less padding, evaluation, averages, LoRA; each resumed as if never stopped."""
 
+import shutil
 from dataclasses import replace
 
 import datasets
@@ -160,6 +161,31 @@ def test_the_best_checkpoint_is_kept_and_the_stage_ends_when_nothing_gets_better
         torch.testing.assert_close(a, b, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("killed", [8, 11, 14])
+def test_patience_goes_on_counting_after_a_restart(tiny_model_path, sets, tmp_path, evaluator, killed):
+    """Evaluations at 3, 6, 9, 12: the second is the best, and after two more the stage ends."""
+    real = type(evaluator).__call__
+
+    class Worsening(type(evaluator)):
+        def __call__(self, model, output_path=None, epoch=-1, steps=-1):
+            found = real(self, model, output_path, epoch, steps)
+            return found | {"dev_cosine_ndcg@10": {3: 0.5, 6: 0.9}.get(steps, 0.4)}
+
+    evaluator.__class__ = Worsening
+    settings = {"evaluate_every": 3, "patience": 2, "evaluator": evaluator}
+    whole, losses = train(tiny_model_path, sets, tmp_path / "whole", **settings)
+    assert len(losses) == 12
+    if killed < 12:
+        with pytest.raises(Killed):
+            train(tiny_model_path, sets, tmp_path / "cut", kill_at(killed), **settings)
+    else:  # when the stage was over
+        shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    resumed, again = train(tiny_model_path, sets, tmp_path / "cut", **settings)
+    assert again == pytest.approx(losses, abs=1e-6)
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+
 def test_the_dev_evaluator_writes_the_prompts_of_the_finished_model(evaluator, tiny_model, passages):
     assert evaluator.query_prompt == "task: search result | query: "
     assert evaluator.corpus_prompt == "title: none | text: "
@@ -169,12 +195,14 @@ def test_the_dev_evaluator_writes_the_prompts_of_the_finished_model(evaluator, t
         dev_evaluator([YardstickQuery("q", "x", ["bread-0"], "test")], passages, 0)
 
 
-def test_the_last_checkpoints_are_averaged(tiny_model_path, sets, tmp_path):
+@pytest.mark.parametrize(("count", "earlier"), [(2, [20]), (3, [15, 20])])
+def test_the_last_checkpoints_are_averaged(tiny_model_path, sets, tmp_path, count, earlier):
+    """The newest checkpoint, 24, has the last weights and is not counted twice."""
     last, _ = train(tiny_model_path, sets, tmp_path / "last")
-    mean, _ = train(tiny_model_path, sets, tmp_path / "mean", average_last=3, checkpoint_every=5)
-    before = [SentenceTransformer(str(tmp_path / "mean" / f"checkpoint-{n}"), device="cpu") for n in (20, 24)]
+    mean, _ = train(tiny_model_path, sets, tmp_path / "mean", average_last=count, checkpoint_every=5)
+    before = [SentenceTransformer(str(tmp_path / "mean" / f"checkpoint-{n}"), device="cpu") for n in earlier]
     for name, tensor in mean.state_dict().items():
-        expected = sum(m.state_dict()[name] for m in [last, *before]) / 3
+        expected = sum(m.state_dict()[name] for m in [last, *before]) / count
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor, expected, atol=1e-6, rtol=1e-5)
 
