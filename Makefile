@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test clean
 
 install: $(STAMP)
 

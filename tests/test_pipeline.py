@@ -148,9 +148,9 @@ def test_redo_runs_only_the_stages_that_differ(finished, recipe_file, tmp_path):
 
 def test_the_finished_vectors_are_turned_to_their_longest_axes_and_no_cosine_changes(finished, recipe_file, tmp_path):
     texts = [f"title: none | text: {row['text']}" for row in load_dataset(str(finished[0] / "fret"), "corpus")["train"]]
-    as_trained = Paths(shutil.copytree(finished[0], tmp_path / "r"))
-    run(recipe_file, as_trained.root, "finetune.rotate=false", redo=True)
-    turned, plain = (SentenceTransformer(str(paths.model)).encode(texts) for paths in (Paths(finished[0]), as_trained))
+    again = Paths(shutil.copytree(finished[0], tmp_path / "r"))
+    run(recipe_file, again.root, "finetune.rotate=true", redo=True)
+    turned, plain = (SentenceTransformer(str(paths.model)).encode(texts) for paths in (again, Paths(finished[0])))
     np.testing.assert_allclose(turned @ turned.T, plain @ plain.T, atol=1e-4)
     assert (turned[:, :8] ** 2).sum() > 1.5 * (plain[:, :8] ** 2).sum()
     assert (turned[:, :8] ** 2).sum() > 4 * (turned[:, -8:] ** 2).sum()

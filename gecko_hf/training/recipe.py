@@ -85,8 +85,9 @@ class FineTuneRecipe(StageRecipe):
     # then that of the base's (WiSE-FT; see model/merge.py).
     merge_prefinetuned: float = number(0.0, low=0.0, high=1.0)
     merge_base: float = number(0.0, low=0.0, high=1.0)
-    # ours: turn the finished vectors so that their first columns say the most; whole vectors keep every cosine.
-    rotate: bool = True
+    # ours: turn the finished vectors so that their first columns say the most; whole vectors keep every cosine. The model
+    # then ends in a linear layer, which a reader that pools by itself does not apply.
+    rotate: bool = False
 
 
 def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:

@@ -34,7 +34,7 @@ def test_a_recipe_runs_to_its_report_with_a_model_in_this_process(tmp_path, talk
     overrides = [
         f"corpus.path={library_folder}", f"output={tmp_path / 'r'}", f"encoder.base={tiny_model_path}", "encoder.dims=[8]",
         "llm.backend=local", f"llm.model={talker}", f"llm.prompts={write_prompts(tmp_path / 'prompts')}", "llm.max_tokens=24",
-        "prefinetune.rows=16", "prefinetune.batch_size=8", "fret.rows=12", "fret.candidates=3", "finetune.batch_size=4",
+        "prefinetune.rows=16", "prefinetune.batch_size=8", "fret.rows=12", "fret.candidates=3", "finetune.batch_size=2",
         "evaluation.held_out=0.2", "budget.prompt_price=1000",
     ]  # fmt: skip
     with (tmp_path / "seen").open("w") as sink:
