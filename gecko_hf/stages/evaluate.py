@@ -42,7 +42,7 @@ def evaluate_stage(run: Run) -> Counts:
 
 
 def _score_tasks(run: Run) -> int:
-    """Measure the untouched base, at its own length and with its own saved prompts, and the finished encoder on the held-out tasks."""
+    """Measure the untouched base, at its own length and with its own prompts, and the finished encoder on the held-out tasks."""
     from gecko_hf.evaluation.evaluate import check_widths, evaluate
     from gecko_hf.evaluation.local_data import local_tasks
     from gecko_hf.evaluation.model import open_model

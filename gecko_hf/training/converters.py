@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from gecko_hf.prompts import CLASSIFICATION, FACT_CHECKING, QUESTION_ANSWERING, SEARCH_RESULT, SEMANTIC_SIMILARITY
 
 Row = Mapping[str, Any]
-ID = " | id: "  # stands between a text and its unique id
+ID_FORM = "id: {} | "  # a unique id, in front of the text: the end of a long one is cut off, and the id with it
 
 
 class Text(NamedTuple):
@@ -36,7 +36,7 @@ class Example:
         negatives: What does not, the hardest first.
         task: Where the row itself names one.
         scores: A teacher's, of the positive and then of each negative.
-        mark: Stands behind all texts of the row, so that they are told apart from those of other rows.
+        mark: Stands in front of all texts of the row, so that they are told apart from those of other rows.
         label: Number of the label that query and positive share.
     """
 
@@ -86,8 +86,9 @@ def pairs(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         if not _filled(row["query"]) or not _filled(row["positive"]):
             yield "empty text"
             continue
-        negatives = [Text(row["negative"])] if _filled(row.get("negative")) else []
-        yield Example(row["query"], Text(row["positive"], row.get("title") or ""), negatives, scores=row.get("scores"))
+        given = [] if row.get("negative") is None else [Text(row["negative"])]
+        negatives, scores = _filled_ones(given, row.get("scores"))
+        yield Example(row["query"], Text(row["positive"], row.get("title") or ""), negatives, scores=scores)
 
 
 def passages(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -96,9 +97,10 @@ def passages(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str
     The first positive and the first negatives are taken, which are the best-ranked (ours).
     """
     for row in rows:
-        positives, negatives = _texts(row["positive_passages"]), _texts(row["negative_passages"])
+        positives, _ = _filled_ones(_texts(row["positive_passages"]))
+        negatives, scores = _filled_ones(_texts(row["negative_passages"]), row.get("scores"))
         if positives:
-            yield Example(row["query"], positives[0], negatives, scores=row.get("scores"))
+            yield Example(row["query"], positives[0], negatives, scores=scores)
         else:
             yield "no positive passage"
 
@@ -125,8 +127,8 @@ def fever(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
             continue
         evidence = row["evidence"]
         text = " ".join(_plain(e) for e in evidence) if isinstance(evidence, list) else evidence
-        known = row.get("negative_passages") or []
-        yield Example(row["claim"], Text(text, row["title"] or ""), _texts(known)) if _filled(text) else "no evidence"
+        known, _ = _filled_ones(_texts(row.get("negative_passages") or []))
+        yield Example(row["claim"], Text(text, row["title"] or ""), known) if _filled(text) else "no evidence"
 
 
 def medmcqa(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -169,7 +171,7 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
     """A text, another of its label, and one of any other label (paper, section 3.3).
 
     The mark is a unique id, so that only the row's own negative is hard: other rows' texts, which may have the same label, are
-    told apart by it. Its form is ours.
+    told apart by it. Its form and its place are ours.
     """
     texts, classes = [], []
     for row in rows:
@@ -192,7 +194,7 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         foe = draw.randrange(len(texts))
         while classes[foe] == label:
             foe = draw.randrange(len(texts))
-        mark = f"{ID}{hashlib.sha256(f'{i}:{texts[i]}'.encode()).hexdigest()[:10]}"
+        mark = ID_FORM.format(hashlib.sha256(f"{i}:{texts[i]}".encode()).hexdigest()[:10])
         yield Example(texts[i], Text(texts[twin]), [Text(texts[foe])], mark=mark, label=number[label])
 
 
@@ -217,6 +219,18 @@ def _plain(passage: Any) -> str:
 
 
 def _texts(found: Iterable[Any]) -> list[Text]:
-    """Passages as strings or as `{"title": ..., "text": ...}`, empty ones left out."""
-    texts = [Text(p) if isinstance(p, str) else Text(p["text"], p.get("title") or "") for p in found]
-    return [t for t in texts if t.text.strip()]
+    """Passages as strings or as `{"title": ..., "text": ...}`."""
+    return [Text(p) if isinstance(p, str) else Text(p["text"], p.get("title") or "") for p in found]
+
+
+def _filled_ones(texts: list[Text], scores: list[float] | None = None) -> tuple[list[Text], list[float] | None]:
+    """The texts that are not empty, and the scores without those of empty ones.
+
+    Args:
+        texts: The negatives of a row, as they are given.
+        scores: Of its positive and then of each negative; any other number of them says of no text which one is its own,
+            and none is returned.
+    """
+    kept = [i for i, text in enumerate(texts) if _filled(text.text)]
+    fits = scores is not None and len(scores) == 1 + len(texts)
+    return [texts[i] for i in kept], [scores[i] for i in (0, *(k + 1 for k in kept))] if scores and fits else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,16 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.prompts import PromptFormat, format_query, reworded, without_prompt
 from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.source import by_role, pinned, read_source, state
-from gecko_hf.training.converters import ID, KINDS, Example, Text
-from gecko_hf.training.mixture import document_writer, without_source
+from gecko_hf.text import hash64
+from gecko_hf.training.converters import ID_FORM, KINDS, Example, Text
+from gecko_hf.training.mixture import document_writer, repeated, without_source
 from gecko_hf.training.mixture_recipe import DataRecipe, negatives_of
 
 if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
 
 ASIDE = "set_aside.json"
+FORM = 2  # of the rows: raised where the same block gives other rows than before, so that older files are not read
 LABEL = "label"  # a row's label, base vectors: one of the names that sentence-transformers does not read as text
 
 
@@ -52,7 +54,7 @@ class TrainingSet:
     def bare(self, text: str) -> str:
         """A text of a row without its prompt and its unique id."""
         found = without_prompt(text)
-        return found.rpartition(ID)[0] if self.recipe.has_ids else found
+        return found.partition(ID_FORM.rpartition("{}")[2])[2] if self.recipe.has_ids else found
 
 
 def build_set(
@@ -75,7 +77,8 @@ def build_set(
         title_in_text: See `mixture.document_writer`.
         default: Where FRet lies if the block names no source.
         tests: Test sets that no query and no positive may overlap.
-        cut_source: Of FRet, the share of extractive queries whose sentence leaves the positive (see `mixture.fret_rows`).
+        cut_source: Of FRet, the share of extractive queries whose sentence leaves a positive of one row alone (see
+            `mixture.fret_rows`).
 
     Raises:
         RecipeError: If nothing can be read from the source, a column is missing, or no row is left.
@@ -85,7 +88,8 @@ def build_set(
         raise RecipeError(f"{name} is the FRet of this run, and there is none. Name a source.")
     recipe = pinned(recipe, source, name)
     cut_source = cut_source if recipe.kind == "fret" else 0.0
-    key = hash_of([asdict(recipe), source, state(source), seed, title_in_text, cut_source, tests and tests.fingerprint])
+    options = [seed, title_in_text, cut_source, tests and tests.fingerprint]
+    key = hash_of([FORM, asdict(recipe), source, state(source), *options])
     place = folder / f"{name}-{key[:12]}"
     try:
         rows = datasets.Dataset.from_generator(
@@ -126,17 +130,19 @@ def write_rows(
         RecipeError: As `build_set`.
     """
     aside: Counter[str] = Counter()
-    written = 0
+    written, wanted = 0, _features(recipe)
     document = document_writer(title_in_text, seed)
     draw = random.Random(seed)  # not security: seeded sampling
     rows = read_source(recipe, source, name, recipe.kind, KINDS[recipe.kind].columns)
+    shared = repeated(by_role(rows, recipe.columns)["positive"]) if cut_source else frozenset[int]()
     for example in convert(rows, recipe, seed):
         if isinstance(example, str):
             aside[example] += 1
         elif tests and (match := tests.match(example.query) or tests.match(example.positive.text)):
             aside[f"test text: {match}"] += 1
-        elif len(row := training_row(_cut(example, cut_source, draw), recipe, document)) < len(_features(recipe)):
-            aside["fewer hard negatives or scores than asked for"] += 1
+        elif len(row := training_row(_cut(example, cut_source, draw, shared), recipe, document)) < len(wanted):
+            short = recipe.scores and "scores" not in row
+            aside["not one score for each text" if short else "fewer hard negatives than asked for"] += 1
         else:
             written += 1
             yield row
@@ -160,9 +166,12 @@ def convert(rows: datasets.Dataset, recipe: DataRecipe, seed: int) -> Iterator[E
     return (example for i, example in enumerate(found) if i not in left_out)
 
 
-def _cut(example: Example, share: float, draw: random.Random) -> Example:
-    """An example of FRet, whose positive loses the query's own sentence for this share of them."""
-    if draw.random() >= share:
+def _cut(example: Example, share: float, draw: random.Random, shared: Set[int]) -> Example:
+    """An example of FRet, whose positive loses the query's own sentence for this share of them.
+
+    The positives whose hashes are `shared` are those of several rows and stay whole, see `mixture.fret_rows`.
+    """
+    if draw.random() >= share or hash64(example.positive.text) in shared:
         return example
     text = without_source(example.query, example.positive.text)
     return replace(example, positive=example.positive._replace(text=text))
@@ -176,15 +185,15 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     mark = example.mark if recipe.has_ids else ""
 
     def write(text: Text) -> str:
-        return (format_query(task, text.text) if symmetric else document(text.text, text.title)) + mark
+        return format_query(task, mark + text.text) if symmetric else document(mark + text.text, text.title)
 
     positive = write(example.positive)
     # A negative that is the positive would teach the opposite of what the row says.
     found = {n: i for i, n in reversed(list(enumerate(map(write, example.negatives), start=1))) if n != positive}
     others = sorted(found, key=lambda n: found[n])[: negatives_of(recipe)]
-    texts = [format_query(task, example.query) + mark, positive, *others]
+    texts = [format_query(task, mark + example.query), positive, *others]
     row: dict[str, Any] = dict(zip(columns(len(others)), texts, strict=True))
-    if recipe.scores and example.scores and len(example.scores) > len(example.negatives):
+    if recipe.scores and example.scores and len(example.scores) == 1 + len(example.negatives):
         row["scores"] = [example.scores[i] for i in (0, *(found[n] for n in others))]
     if recipe.positives == "label":
         row[LABEL] = [example.label]
