@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
+import shlex
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -27,7 +30,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     """Set one `key.sub=value` in a tree; the value is read as YAML.
 
     Raises:
-        RecipeError: If it is not of that form, or goes through a value that has no keys.
+        RecipeError: If it is not of that form, goes through a value that has no keys, or has a value that is not YAML.
     """
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -39,7 +42,19 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise RecipeError(f"{override!r}: {parent!r} holds a value, it has no keys under it.")
     # A path such as `no` or `1e3` must stay text where the field is text; _value() turns it back.
-    node[leaf] = yaml.safe_load(text) if text else ""
+    try:
+        node[leaf] = yaml.safe_load(text) if text else ""
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date that no calendar has
+        why = " ".join(str(error).split())
+        raise RecipeError(
+            f"{override!r}: the value is read as YAML, and it is none: {why} Put a text with such characters in quotes of its "
+            f"own, for example {_quoted(key, text)}"
+        ) from error
+
+
+def _quoted(key: str, text: str) -> str:
+    """An override as a shell takes it, with its value as a text of YAML."""
+    return shlex.quote(f"{key}={json.dumps(text, ensure_ascii=False)}")
 
 
 def build(cls: type[T], tree: dict[str, Any], *, where: str, prefix: str = "") -> T:
@@ -105,6 +120,8 @@ def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
     expected = get_origin(hint) or hint
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise RecipeError(f"{name} is {value!r} ({type(value).__name__}); it must be a {expected.__name__}.")
+    if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound is true of NaN
+        raise RecipeError(f"{name} is {value}; it must be a finite number.")
     _check_range(value, bounds, name)
     return value
 

@@ -21,10 +21,12 @@ def without_dropout(model: SentenceTransformer) -> Iterator[None]:
     """Set every dropout of the encoder to 0 for as long as the context lasts, also what attention does inside its kernel."""
     with ExitStack() as undo:
         for module in model.modules():
-            # BERT's attention takes its rate from a Dropout module, ModernBERT's and EuroBERT's from a number.
-            name = "p" if isinstance(module, nn.Dropout) else "attention_dropout"
-            rate = getattr(module, name, None)
-            if isinstance(rate, float):
-                undo.callback(setattr, module, name, rate)
-                setattr(module, name, 0.0)
+            # BERT's attention takes its rate from a Dropout module; ModernBERT's, EuroBERT's and T5's from a number, of which
+            # T5's is called `dropout`.
+            names = ("p",) if isinstance(module, nn.Dropout) else ("attention_dropout", "dropout")
+            for name in names:
+                rate = getattr(module, name, None)
+                if isinstance(rate, float):
+                    undo.callback(setattr, module, name, rate)
+                    setattr(module, name, 0.0)
         yield

@@ -5,6 +5,7 @@ Under `accelerate launch` every process runs these; the first one writes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gecko_hf.training.processes import is_main
 from gecko_hf.training.recipe import StageRecipe
 
 if TYPE_CHECKING:
+    import datasets
     from sentence_transformers import SentenceTransformer
 
     from gecko_hf.model.vectors import Vectors
@@ -26,39 +28,52 @@ ROTATED_BY = 8_192  # ours: rows whose texts say where the principal axes lie
 
 def prefinetune_stage(run: Run) -> Counts:
     """Train the base on pairs: (lead, body) pairs of the corpus, or a mixture."""
-    from gecko_hf.training.mixture import lead_body_pairs
-
     recipe = run.recipe.prefinetune
     model = run.base()
-    rows: Any
-    if recipe.mixture:
-        rows = training_sets(run, "prefinetune")
-    else:
-        rows = lead_body_pairs(
-            run.passages, run.held_out, recipe.rows, run.recipe.seed, recipe.max_lead_words, recipe.title_in_text
-        )
+    aside: Counter[str] = Counter()
+    rows: Any = training_sets(run, "prefinetune") if recipe.mixture else _pairs(run, aside)
     if recipe.mixture or recipe.rows:
         _train(run, model, rows, "prefinetune")
     _save(run, model, run.paths.prefinetuned)
-    return _count(rows)
+    return _count(rows) | ({"set_aside": aside.total()} if aside else {})
+
+
+def _pairs(run: Run, aside: Counter[str]) -> datasets.Dataset:
+    """The (lead, body) pairs of the corpus; counts those that a test set leaves out, also in a file beside the curve."""
+    from gecko_hf.training.mixture import lead_body_pairs
+
+    recipe = run.recipe.prefinetune
+    rows = lead_body_pairs(
+        run.passages,
+        run.held_out,
+        recipe.rows,
+        run.recipe.seed,
+        recipe.max_lead_words,
+        recipe.title_in_text,
+        tests=run.tests,
+        aside=aside,
+    )
+    if is_main():
+        write_json({"rows": len(rows), "set_aside": dict(aside)}, run.paths.logs / "prefinetune_pairs.json")
+    return rows
 
 
 def finetune_stage(run: Run) -> Counts:
     """Train the pre-finetuned encoder on FRet, or on a mixture."""
-    from gecko_hf.fret.build import read_rows
     from gecko_hf.model.encoder import load_encoder
     from gecko_hf.model.merge import merge_into
     from gecko_hf.training.mixture import fret_rows
 
     recipe = run.recipe.finetune
-    length = run.recipe.encoder.max_seq_length
-    model = load_encoder(str(run.paths.prefinetuned), length)
+    encoder = run.recipe.encoder
+    length = encoder.max_seq_length
+    attention = None if encoder.attention == "auto" else encoder.attention
+    model = load_encoder(str(run.paths.prefinetuned), length, attention=attention)
     rows: Any
     if recipe.mixture:
         rows = training_sets(run, "finetune")
     else:
-        found = read_rows(run.paths.fret)[: recipe.rows]
-        rows = fret_rows(found, recipe.cut_source, run.recipe.seed, recipe.title_in_text)
+        rows = fret_rows(_first_rows(run.paths.fret, recipe.rows), recipe.cut_source, run.recipe.seed, recipe.title_in_text)
     _train(run, model, rows, "finetune")
     if recipe.merge_prefinetuned:
         merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)
@@ -68,6 +83,20 @@ def finetune_stage(run: Run) -> Counts:
         _rotate(run, model, rows)
     _save(run, model, run.paths.model)
     return _count(rows)
+
+
+def _first_rows(folder: Path, most: int) -> list[dict[str, Any]]:
+    """The first rows of FRet; the others become no Python objects, and further files are not opened."""
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    from gecko_hf.fret.build import parts_of
+
+    rows: list[dict[str, Any]] = []
+    for file in parts_of(folder, "default"):
+        rows += pq.read_table(file).slice(0, most - len(rows)).to_pylist()
+        if len(rows) >= most:
+            break
+    return rows
 
 
 def training_sets(run: Run, stage: str) -> list[TrainingSet]:
@@ -125,6 +154,8 @@ def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[list[str]], Vector
 
 
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
+    from transformers import set_seed
+
     from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
     from gecko_hf.training.arguments import precision_of
@@ -139,6 +170,7 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
         queries = read_queries(run.paths.yardstick) if run.paths.yardstick.exists() else []
         evaluator = dev_evaluator(queries, run.passages, run.recipe.seed, form)
     if run.recipe.encoder.lora.rank:
+        set_seed(run.recipe.seed)  # the adapters' first weights are drawn here, before the trainer seeds anything
         add_lora(model, run.recipe.encoder.lora)
     checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
     with run.view.task("training") as report:

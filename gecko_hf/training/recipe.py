@@ -24,12 +24,13 @@ class StageRecipe:
         batch_size: Rows of one process in one step.
         learning_rate: Its highest value, after the warm-up; it falls to 0 in a straight line.
         temperature: t in eq. (3).
-        warmup_ratio: Share of the steps in which the learning rate rises.
+        warmup_ratio: Share of the steps in which the learning rate rises, below 1.
         same_tower: Whether other queries are negatives.
         gather_across_devices: Whether texts of other processes are negatives too.
         max_seq_length: Tokens of a text that this stage reads, prompt included; as many as the encoder by default.
         mini_batch_size: Texts that are embedded at once with gradient caching: memory does not grow with the batch.
-        chunk_size: Texts that are embedded in one forward, short ones with short ones, so that there is less padding.
+        chunk_size: Texts that are embedded in one forward, short ones with short ones, so that there is less padding; with
+            mini_batch_size that is so anyway, and only one of them can be set.
         freeze_layers: How many of the lowest layers, with the embeddings, stay as they are; a step takes less time.
         dropout: Whether the checkpoint's dropout is applied; without it a step on a CPU takes a fifth less time.
         loss: What later work does differently.
@@ -80,7 +81,8 @@ class FineTuneRecipe(StageRecipe):
     """Fine-tuning on FRet, or on a mixture with FRet in it."""
 
     rows: int = number(1_000_000, low=1)
-    cut_source: float = number(0.5, low=0.0, high=1.0)  # share of extractive queries whose sentence leaves the positive
+    # Share of extractive queries whose sentence leaves the positive; a positive of several rows stays whole.
+    cut_source: float = number(0.5, low=0.0, high=1.0)
     # The finished model's weights are averaged with those it came from: first this share of the pre-finetuned ones,
     # then that of the base's (WiSE-FT; see model/merge.py).
     merge_prefinetuned: float = number(0.0, low=0.0, high=1.0)
@@ -100,8 +102,23 @@ def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
     own = next((name for name, entry in recipe.mixture.items() if entry.is_own_fret), None)
     if own and isinstance(recipe, PrefinetuneRecipe):
         raise RecipeError(
-            f"{where}.mixture.{own} is the FRet of this run, which the encoder of this very stage finds the candidates for. "
-            "Put it into the mixture of finetune, or name the source of a finished one."
+            f"{where}.mixture.{own} is the FRet of this run, which is built after this stage. Put it into the mixture of "
+            "finetune, or name the source of a finished one."
+        )
+    if idle := [n for n, e in recipe.mixture.items() if e.scores and not recipe.loss.distillation]:
+        raise RecipeError(
+            f"{where}.mixture.{idle[0]}.scores: nothing reads a teacher's scores, for {where}.loss.distillation is 0. "
+            "Raise it, or leave scores out."
+        )
+    if recipe.warmup_ratio >= 1:
+        raise RecipeError(
+            f"{where}.warmup_ratio is {recipe.warmup_ratio:g}: the learning rate would rise in every step. It is a share of "
+            "the steps; give less than 1, for example 0.1."
+        )
+    if recipe.mini_batch_size is not None and recipe.chunk_size is not None:
+        raise RecipeError(
+            f"{where}: with mini_batch_size, {recipe.mini_batch_size} texts are embedded at once, sorted by length, and "
+            f"chunk_size {recipe.chunk_size} would not be read. Set one of them to null."
         )
     if recipe.patience is not None and not recipe.evaluate_every:
         raise RecipeError(f"{where}.patience counts evaluations, and there are none: set {where}.evaluate_every.")
