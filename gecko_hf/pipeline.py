@@ -6,7 +6,6 @@ import errno
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -236,13 +235,10 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
         OutputError: If a stage that this one reads from is not done.
         GeckoError: For anything else that the user can mend.
     """
-    from accelerate import PartialState
-
-    from gecko_hf.training.arguments import PATIENT
+    from gecko_hf.training.arguments import join_processes
 
     check_requirements(recipe)
-    # The process group is made here, once; what the trainer asks of it later comes too late.
-    with PartialState(timeout=timedelta(seconds=PATIENT)).main_process_first():
+    with join_processes().main_process_first():
         paths = open_run_folder(recipe, redo=redo)
         steps = {step.stage.name: step for step in plan(recipe, paths, input_state(recipe.corpus))}
     step = steps[name]

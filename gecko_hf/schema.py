@@ -120,13 +120,13 @@ def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
     expected = get_origin(hint) or hint
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise RecipeError(f"{name} is {value!r} ({type(value).__name__}); it must be a {expected.__name__}.")
-    if isinstance(value, float) and not math.isfinite(value):  # no comparison with a bound is true of NaN
-        raise RecipeError(f"{name} is {value}; it must be a finite number.")
     _check_range(value, bounds, name)
     return value
 
 
 def _check_range(value: Any, bounds: Mapping[str, Any], name: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):  # NaN is in every range: no comparison with it is true
+        raise RecipeError(f"{name} is {value}; it must be a finite number.")
     low, high = bounds.get("low"), bounds.get("high")
     if (low is not None and value < low) or (high is not None and value > high):
         span = f"at least {low}" if high is None else f"between {low} and {high}"

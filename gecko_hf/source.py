@@ -18,6 +18,7 @@ from gecko_hf.file_state import file_state
 from gecko_hf.source_recipe import SourceRecipe
 
 FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
+FILE_SPLIT = re.compile(r"train(\[|$)")  # a file is one split, of which a part may be named
 COMMIT = re.compile("[0-9a-f]{40}")
 _HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of the Hub's HTTP client, whichever it is
 # What asking the Hub raises, and loading from it.
@@ -59,11 +60,16 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
         RecipeError: If nothing loads from there, or a role has no column.
     """
     path = Path(source)
+    if path.is_file() and not FILE_SPLIT.match(recipe.split):
+        raise RecipeError(
+            f"{name}.split is {recipe.split!r}, and {source} is one file, all of whose rows are the split train. Leave split "
+            "out, or take a part of them, for example train[:1000]."
+        )
     try:
         if path.is_dir():
             found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split)
         elif path.is_file():
-            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
+            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split=recipe.split)
         else:
             found = datasets.load_dataset(source, recipe.config, split=recipe.split, revision=recipe.revision)
     except (*UNREACHED, KeyError) as error:
@@ -79,6 +85,12 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
             f"{name}: {source} has the columns {', '.join(found.column_names)}, and {kind} reads {', '.join(needs)}. "
             f"Say where {missing[0]} is: columns: {{{missing[0]}: COLUMN}}."
         )
+    for role, column in recipe.columns.items():
+        if column not in found.column_names:
+            raise RecipeError(
+                f"{name}.columns: {source} has no column {column!r} for {role}, only {', '.join(found.column_names)}. Name one "
+                "of them, or leave it out."
+            )
     for column, value in recipe.where.items():
         if column not in found.column_names:
             raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")

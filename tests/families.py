@@ -27,6 +27,12 @@ FAMILIES = {
             pad_token_id=0, bos_token_id=2, eos_token_id=3, mask_token_id=1,
         )
     ),
+    "t5": lambda size: transformers.T5EncoderModel(
+        transformers.T5Config(
+            vocab_size=size, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, is_encoder_decoder=False,
+            use_cache=False,
+        )
+    ),
     "decoder": lambda size: transformers.LlamaModel(
         transformers.LlamaConfig(
             vocab_size=size, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,

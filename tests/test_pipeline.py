@@ -190,12 +190,13 @@ def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file,
     """Two hours, where torch's own limit is half an hour or less; the group is made before the trainer asks for it."""
     script = (
         "import torch, torch.distributed as dist\n"
+        "from accelerate import PartialState\n"
         "from rich.console import Console\n"
         "from gecko_hf import pipeline\n"
         "from gecko_hf.recipe import load_recipe\n"
         "def stop(*_, **__):\n"
         "    gloo = dist.distributed_c10d._get_default_group()._get_backend(torch.device('cpu'))\n"
-        "    print('waits', gloo.options._timeout)\n"
+        "    print('waits', gloo.options._timeout, PartialState().distributed_type)\n"
         "    raise SystemExit\n"
         "pipeline.open_run_folder = stop\n"
         f"pipeline.run_stage(load_recipe({str(recipe_file)!r}, ['output={tmp_path / 'r'}']), 'prefinetune', Console())\n"
@@ -203,9 +204,9 @@ def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file,
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     child = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False,
-        env=os.environ | alone | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        env=os.environ | alone | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert "waits 2:00:00" in child.stdout, child.stderr
+    assert "waits 2:00:00 DistributedType.MULTI_CPU" in child.stdout, child.stderr  # not NO: then nobody waits
 
 
 def test_a_mixtures_data_set_that_is_not_there_is_told_before_anything_is_trained(recipe_file, tmp_path):

@@ -1,6 +1,7 @@
 """Recipes are read strictly: what is wrong is named, with what would be right."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfret: {candidates: 1}", "it must be at least 2"),
         ("corpus: {path: d}\nfinetune: {cut_source: 1.5}", "it must be between 0.0 and 1.0"),
         ("corpus: {path: d}\nfinetune: {learning_rate: fast}", "it must be a number"),
+        ("corpus: {path: d}\nfinetune: {temperature: .nan}", "finetune.temperature is nan; it must be a finite number"),
+        ("corpus: {path: d}\nfinetune: {mixture: {own: {kind: fret, weight: .inf}}}", "own.weight is inf"),
+        ("corpus: {path: d}\nfinetune: {mixture: {a.b: {kind: fret}}}", "a data set is called 'a.b'"),
+        (
+            "corpus: {path: d}\nfinetune: {warmup_ratio: 1.0}",
+            "finetune.warmup_ratio is 1: the learning rate would rise",
+        ),
+        (
+            "corpus: {path: d}\nfinetune: {mini_batch_size: 8, chunk_size: 4}",
+            "with mini_batch_size, 8 texts are embedded at once, sorted by length, and chunk_size 4 would not be read",
+        ),
+        (
+            "corpus: {path: d}\nfinetune: {mixture: {nq: {kind: passages, source: x, scores: true}}}",
+            "finetune.mixture.nq.scores: nothing reads a teacher's scores, for ",
+        ),
         ("corpus: {path: d}\nfret: {positive: best}", "it must be one of fused, seed"),
         ("corpus: {path: d}\nfret: {negative: rank, candidates: 6}", "fret.negative_rank is 10"),
         ("corpus: {path: d}\nexecutor: {kind: slurm}", "needs executor.partition"),
@@ -84,7 +100,8 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {half: third}}}", "it must be one of first, second"),
         (
             "corpus: {path: d}\nprefinetune: {mixture: {own: {kind: fret}}}",
-            "prefinetune.mixture.own is the FRet of this run",
+            "prefinetune.mixture.own is the FRet of this run, which is built after this stage. Put it into the mixture of "
+            "finetune",
         ),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: 3}}", "it needs keys under it"),
         ("corpus: {path: d}\nfinetune: {mixture: {nq: {sorce: x}}}", "Did you mean finetune.mixture.nq.source?"),
@@ -104,6 +121,15 @@ def test_what_is_wrong_is_named_with_what_would_be_right(tmp_path, text, says):
 def test_an_override_that_is_none_is_refused(tmp_path, override):
     with pytest.raises(RecipeError):
         load_recipe(write(tmp_path, "corpus: {path: d}\nseed: 3"), [override])
+
+
+@pytest.mark.parametrize("text", ["{x", "a: b: c", "[1", "2024-13-45", "'a"])
+def test_a_value_that_is_no_yaml_is_refused_with_how_it_is_written(tmp_path, text):
+    file = write(tmp_path, "corpus: {path: d}")
+    with pytest.raises(RecipeError, match=r"the value is read as YAML, and it is none") as caught:
+        load_recipe(file, [f"corpus.path={text}"])
+    (proposed,) = shlex.split(str(caught.value).rpartition("for example ")[2])
+    assert load_recipe(file, [proposed]).corpus.path == text
 
 
 def test_a_missing_recipe_says_where_it_was_looked_for(tmp_path):

@@ -50,7 +50,7 @@ def _pairs(run: Run, aside: Counter[str]) -> datasets.Dataset:
         run.recipe.seed,
         recipe.max_lead_words,
         recipe.title_in_text,
-        tests=run.tests,
+        tests=run.tests if recipe.rows else None,  # which may have to be downloaded
         aside=aside,
     )
     if is_main():
@@ -73,7 +73,9 @@ def finetune_stage(run: Run) -> Counts:
     if recipe.mixture:
         rows = training_sets(run, "finetune")
     else:
-        rows = fret_rows(_first_rows(run.paths.fret, recipe.rows), recipe.cut_source, run.recipe.seed, recipe.title_in_text)
+        rows = fret_rows(
+            _first_rows(run.paths.fret, recipe.rows), recipe.cut_source, run.recipe.seed, recipe.title_in_text
+        )
     _train(run, model, rows, "finetune")
     if recipe.merge_prefinetuned:
         merge_into(model, load_encoder(str(run.paths.prefinetuned), length), recipe.merge_prefinetuned)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import BatchSamplers
 
@@ -27,6 +29,14 @@ def precision_of(choice: str) -> str:
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
+def join_processes() -> PartialState:
+    """Make the process group that a stage's processes wait for each other in; what the trainer asks of it later comes too late.
+
+    On a CPU accelerate must be told so: by itself it makes a group there and then lets nobody wait.
+    """
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(seconds=PATIENT))
 
 
 def arguments(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -14,6 +15,17 @@ from gecko_hf.training.converters import KINDS
 
 MOST_NEGATIVES = 16
 REREAD = ("kind", "of", "tasks", "rows", "learn", "keep", "weight")  # what a set of that kind has
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]*")
+# The losses of a mixture become parts of one torch module, under the names of their sets; these it has already.
+TAKEN = frozenset(
+    "T_destination add_module append apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
+    "extend extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half insert ipu load_state_dict "
+    "modules mtia named_buffers named_children named_modules named_parameters parameters pop register_backward_hook "
+    "register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook "
+    "register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module "
+    "register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state "
+    "set_submodule share_memory state_dict to to_empty train training type xpu zero_grad".split()
+)
 Kind = Literal["fret", "pairs", "passages", "hotpotqa", "fever", "medmcqa", "nli", "labels", "reread"]
 
 
@@ -71,9 +83,14 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
     """Refuse what can be seen to be wrong before anything is read.
 
     Raises:
-        RecipeError: For a data set without a source, some weights but not all, or a weight that is not positive.
+        RecipeError: For a data set without a source, some weights but not all, a weight that is not positive, a name that cannot
+            be one, or a column that would not be read.
     """
     for name, entry in mixture.items():
+        if not NAME.fullmatch(name) or name in TAKEN:
+            why = "PyTorch uses that name itself" if name in TAKEN else "a name is made of letters, digits, - and _"
+            raise RecipeError(f"{where}: a data set is called {name!r}, and {why}. Call it otherwise.")
+        _check_columns(entry, f"{where}.{name}")
         _check_reread(mixture, name, where)
         if entry.source is None and entry.kind not in ("fret", "reread"):
             raise RecipeError(f"{where}.{name}.source is missing. Name a file, a folder or a Hub data set id.")
@@ -99,6 +116,16 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
     if weighted and len(weighted) < len(mixture):
         missing = next(name for name in mixture if name not in weighted)
         raise RecipeError(f"{where}: {weighted[0]} has a weight and {missing} has none. Give one to all or to none.")
+
+
+def _check_columns(entry: DataRecipe, where: str) -> None:
+    """Refuse a column of negatives where the kind has none of its own accord, and no number of them is given."""
+    role = next((r for r in ("negative", "negative_passages") if r in entry.columns), None)
+    if role and entry.kind in KINDS and entry.hard_negatives is None and not negatives_of(entry):
+        raise RecipeError(
+            f"{where}.columns names a column for {role}, and kind: {entry.kind} reads no hard negatives unless it is told how "
+            "many. Set hard_negatives: 1, or leave the column out."
+        )
 
 
 def _check_reread(mixture: dict[str, DataRecipe], name: str, where: str) -> None:

@@ -14,15 +14,23 @@ def twice_the_same(model) -> bool:
 
 @pytest.mark.parametrize(
     ("family", "kind"),
-    [("bert", "modules"), ("modernbert", "modules"), ("modernbert", "attention"), ("eurobert", "attention")],
+    [
+        ("bert", "modules"),
+        ("modernbert", "modules"),
+        ("modernbert", "attention"),
+        ("eurobert", "attention"),
+        ("t5", "modules"),
+        ("t5", "attention"),
+    ],
 )
 def test_a_training_model_embeds_a_text_twice_alike_without_it(bare_checkpoint, family, kind):
     model = build_encoder(bare_checkpoint(family), max_seq_length=48).train()
     for module in model.modules():  # whatever the checkpoint has, one of the two places has a rate now
         if isinstance(module, nn.Dropout):
             module.p = 0.5 if kind == "modules" else 0.0
-        elif hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.5 if kind == "attention" else 0.0
+        for name in ("attention_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.5 if kind == "attention" else 0.0)
     assert not twice_the_same(model)
     with without_dropout(model):
         assert twice_the_same(model)

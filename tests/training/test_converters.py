@@ -45,6 +45,24 @@ def test_passages_are_taken_in_their_order():
     )
 
 
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [([9, 3, 2], [9, 2]), ([9, 3], None), ([9, 3, 2, 1], None), (None, None)],
+    ids=["one each", "too few", "too many", "none"],
+)
+def test_scores_go_with_the_empty_negatives_that_they_are_of_or_say_nothing(scores, kept):
+    row = {"query": "q", "positive_passages": ["p"], "negative_passages": [" ", "n"], "scores": scores}
+    assert convert("passages", [row])[0] == [Example("q", Text("p"), [Text("n")], scores=kept)]
+
+
+@pytest.mark.parametrize(
+    ("negative", "scores", "kept"), [("n", [9, 2], [9, 2]), ("", [9, 2], [9]), (None, [9], [9]), (None, [9, 2], None)]
+)
+def test_pairs_have_a_score_for_each_text(negative, scores, kept):
+    row = {"query": "q", "positive": "p", "negative": negative, "scores": scores}
+    assert convert("pairs", [row])[0][0].scores == kept
+
+
 def test_hotpotqa_takes_a_supporting_paragraph_and_distractors():
     row = {
         "question": "q",

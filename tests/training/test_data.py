@@ -7,13 +7,15 @@ import re
 import httpx2
 import numpy as np
 import pytest
+from torch import nn
+from transformers import AutoTokenizer
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.prompts import reworded
 from gecko_hf.source import pinned
 from gecko_hf.training.data import build_set, columns, in_format, with_vectors
-from gecko_hf.training.mixture_recipe import DataRecipe, check_mixture, steps_shares
+from gecko_hf.training.mixture_recipe import NAME, TAKEN, DataRecipe, check_mixture, steps_shares
 
 PAIRS = [{"question": f"q{i}", "answer": f"a{i}", "id": i} for i in range(20)]
 PASSAGES = [
@@ -81,7 +83,7 @@ def test_rows_with_too_few_hard_negatives_are_set_aside_and_counted(source, tmp_
     made = build(DataRecipe(kind="passages", source=source(PASSAGES), hard_negatives=wanted), tmp_path)
     assert made.rows.column_names == columns(wanted)
     assert len(made.rows) == left
-    assert made.set_aside == ({"fewer hard negatives or scores than asked for": 4 - left} if left < 4 else {})
+    assert made.set_aside == ({"fewer hard negatives than asked for": 4 - left} if left < 4 else {})
     assert all(row["positive"] not in list(row.values())[2:] for row in made.rows)
 
 
@@ -121,6 +123,18 @@ def test_a_share_of_frets_positives_loses_the_sentence_that_the_query_was_taken_
     whole = [f"bread {i}" in row["positive"] for i, row in enumerate(made)]
     assert abs(sum(whole) - left) <= (5 if 0 < share < 1 else 0)
     assert all(rest in row["positive"] for row in made)
+
+
+def test_a_positive_of_two_rows_stays_one_text(source, tmp_path):
+    """Cut in one row and whole in the other it would be two for the sampler, and a false negative in a batch of both."""
+    rest = "The rest of it has five words and more."
+    row = {"positive_title": "", "negative_title": "", "negative": "n", "task": "t"}
+    texts = [f"There is bread {i // 2}. {rest}" for i in range(20)] + [f"There is rye. {rest}"]
+    rows = [{**row, "query": "rye" if "rye" in p else "bread", "answer": p} for p in texts]
+    made = build(
+        DataRecipe(kind="fret", columns={"positive": "answer"}), tmp_path, default=source(rows), cut_source=1.0
+    )
+    assert made.rows["positive"][:] == [f"title: none | text: {p}" for p in [*texts[:-1], rest]]
 
 
 def test_rows_are_written_once_and_again_when_the_source_changes(source, tmp_path, monkeypatch):
@@ -166,11 +180,19 @@ def test_scores_stay_with_the_texts_that_they_are_of(source, tmp_path):
         "negative_passages": ["p", "n", "n", "m"],
         "scores": [9, 8, 3, 3, 1],
     }
-    recipe = DataRecipe(kind="passages", source=source([row, row | {"scores": [9, 8]}]), hard_negatives=2, scores=True)
+    others = [row | {"scores": [9, 8]}, row | {"scores": [9, 8, 3, 3, 1, 0]}]
+    recipe = DataRecipe(kind="passages", source=source([row, *others]), hard_negatives=2, scores=True)
     made = build(recipe, tmp_path)
     assert made.rows["negative_2"][:] == ["title: none | text: m"]
     assert made.rows["scores"][:] == [[9.0, 3.0, 1.0]]
-    assert made.set_aside == {"fewer hard negatives or scores than asked for": 1}
+    assert made.set_aside == {"not one score for each text": 2}
+
+
+def test_a_negative_without_text_takes_its_score_with_it(source, tmp_path):
+    row = {"query": "q", "positive_passages": ["p"], "negative_passages": ["n", " ", "m"], "scores": [9, 3, 2, 1]}
+    made = build(DataRecipe(kind="passages", source=source([row]), hard_negatives=2, scores=True), tmp_path).rows
+    assert (made["negative"][0], made["negative_2"][0]) == ("title: none | text: n", "title: none | text: m")
+    assert made["scores"][:] == [[9.0, 3.0, 1.0]]
 
 
 def test_only_rows_that_have_a_value_are_taken(source, tmp_path):
@@ -234,6 +256,20 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
         ({"a": DataRecipe(kind="fret", positives="label")}, "a: positives: label goes with kind: labels"),
         ({"a": DataRecipe(kind="labels", source="x", positives="label", hard_negatives=1)}, "and no hard ones"),
         ({"a": DataRecipe(kind="fret", learn=0.0)}, "learn 0 and keep 0"),
+        (
+            {"a.b": DataRecipe(kind="fret")},
+            "finetune.mixture: a data set is called 'a.b', and a name is made of letters",
+        ),
+        ({"": DataRecipe(kind="fret")}, "a data set is called ''"),
+        ({"train": DataRecipe(kind="fret")}, "a data set is called 'train', and PyTorch uses that name itself"),
+        (
+            {"a": DataRecipe(kind="pairs", source="x", columns={"negative": "n"})},
+            "a.columns names a column for negative, and kind: pairs reads no hard negatives",
+        ),
+        (
+            {"a": DataRecipe(kind="fever", source="x", columns={"negative_passages": "n"})},
+            "Set hard_negatives: 1, or leave the column out.",
+        ),
         ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
         ({"a": DataRecipe(kind="fret", of=["b"])}, "of and tasks go with kind: reread, and this is kind: fret"),
         ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is []. Name each once, of b."),
@@ -261,6 +297,15 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
 def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):
     with pytest.raises(RecipeError, match=re.escape(says)):
         check_mixture(mixture, "finetune.mixture")
+
+
+def test_every_name_that_a_torch_module_has_is_known_to_be_taken():
+    assert {name for name in dir(nn.Sequential()) if NAME.fullmatch(name)} <= TAKEN
+
+
+def test_hard_negatives_of_a_column_are_read_where_their_number_is_given():
+    check_mixture({"a": DataRecipe(kind="pairs", source="x", columns={"negative": "n"}, hard_negatives=1)}, "m")
+    check_mixture({"a": DataRecipe(kind="passages", source="x", columns={"negative_passages": "n"})}, "m")
 
 
 def test_shares_are_the_weights_or_the_sizes():
@@ -326,6 +371,21 @@ def test_texts_that_overlap_with_a_test_set_are_left_out(source, tmp_path):
     assert made.set_aside == {"test text: nearly identical to a text of Held": 2}
 
 
+def test_a_part_of_a_files_rows_is_read_where_the_split_names_one(source, tmp_path):
+    recipe = {"kind": "pairs", "source": source(PAIRS), "columns": {"query": "question", "positive": "answer"}}
+    assert len(build(DataRecipe(**recipe, split="train[:2]"), tmp_path).rows) == 2
+    with pytest.raises(RecipeError, match=r"mine\.split is 'test', and .*rows\.jsonl is one file"):
+        build(DataRecipe(**recipe, split="test"), tmp_path)
+
+
+def test_a_column_that_is_not_there_is_named_also_where_its_role_could_be_left_out(source, tmp_path):
+    recipe = DataRecipe(kind="pairs", source=source([{"query": "q", "positive": "p"}]), columns={"title": "headline"})
+    with pytest.raises(
+        RecipeError, match=r"mine\.columns: .* has no column 'headline' for title, only query, positive"
+    ):
+        build(recipe, tmp_path)
+
+
 def test_the_unique_id_hides_no_text_from_the_test_sets(source, tmp_path):
     rows = [{"text": f"{label} text of number {i}", "label": label} for i in range(3) for label in "ab"]
     tests = TestSets([("Held", "a text of number 1")], near=1.0)
@@ -337,9 +397,33 @@ def test_the_unique_id_hides_no_text_from_the_test_sets(source, tmp_path):
 def test_all_texts_of_a_row_carry_one_id_unless_it_is_left_out(source, tmp_path, unique_id):
     rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(6)]
     made = build(DataRecipe(kind="labels", source=source(rows), unique_id=unique_id), tmp_path).rows
-    marks = [{text.partition(" | id: ")[2] for text in row.values()} for row in made]
+    marks = [{re.search(r"query: (id: \w{10} \| )?text \d$", text)[1] for text in row.values()} for row in made]
     assert all(len(found) == 1 for found in marks)
     assert len(set.union(*marks)) == (6 if unique_id else 1)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_text_that_is_cut_at_the_models_length_keeps_its_unique_id(source, tmp_path, tiny_model_path, symmetric):
+    """Without it other texts of its label would be false negatives."""
+    long = " ".join(["oven"] * 100)
+    rows = [{"text": f"{long} {i}", "label": "ab"[i % 2]} for i in range(6)]
+    made = build(DataRecipe(kind="labels", source=source(rows), symmetric=symmetric), tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_path)
+    for row in made.rows:
+        for text in row.values():
+            ids = re.findall(r"id: (\w{10})", text)
+            read = tokenizer(text, truncation=True, max_length=64, return_offsets_mapping=True)["offset_mapping"]
+            assert len(ids) == 1
+            assert ids[0] in text[: read[-2][1]]  # the last token is [SEP]
+            assert made.bare(text)[:20] == long[:20]
+
+
+def test_rows_of_an_earlier_form_are_not_read_again(source, tmp_path, monkeypatch):
+    recipe = DataRecipe(kind="labels", source=source([{"text": f"t {i}", "label": "ab"[i % 2]} for i in range(6)]))
+    build(recipe, tmp_path)
+    monkeypatch.setattr("gecko_hf.training.data.FORM", 0)
+    build(recipe, tmp_path)
+    assert len([*(tmp_path / "mixture").iterdir()]) == 2
 
 
 def test_columns_can_change_places(source, tmp_path):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from sentence_transformers import SentenceTransformer
 
@@ -103,7 +104,7 @@ def together(recipe, tmp_path_factory) -> tuple[Path, str]:
     for stage in ("prefinetune", "finetune"):
         child = gecko(stage, str(recipe), f"output={folder}", launcher=tuple(TWO_PROCESSES))
         assert child.returncode == 0, child.stderr[-4000:]
-    return folder, child.stdout
+    return folder, " ".join(child.stdout.split())
 
 
 def test_two_processes_train_one_model(alone, together):
@@ -120,13 +121,18 @@ def test_two_processes_killed_and_resumed_read_the_batches_of_an_uninterrupted_r
     (folder / "logs" / "finetune.json").unlink()
     child = subprocess.Popen(
         [sys.executable, *TWO_PROCESSES, "gecko_hf", "finetune", str(recipe), f"output={folder}"],
-        env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not list(folder.glob(f"checkpoints/*/checkpoint-{at}/trainer_state.json")):
         assert child.poll() is None, "it ended before it was killed"
         time.sleep(0.005)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    # One by one: the launcher starts each process in a session of its own.
+    killed = [child, *psutil.Process(child.pid).children(recursive=True)]
+    for process in killed:
+        process.kill()
+    for process in killed:
+        process.wait()
+    assert list(folder.glob("checkpoints/*/checkpoint-*")), "it ended before it was killed"
     (folder / "logs" / "finetune_curve.json").unlink()
     again = gecko("finetune", str(recipe), f"output={folder}", launcher=tuple(TWO_PROCESSES))
     assert again.returncode == 0, again.stderr[-4000:]

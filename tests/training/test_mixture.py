@@ -1,4 +1,7 @@
+from collections import Counter
+
 from gecko_hf.corpus.passages import Passage
+from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.training.mixture import fret_rows, lead_body_pairs
 
 LONG = "Bees build hives from wax in spring. They gather nectar all summer long. Winter is spent inside."
@@ -42,6 +45,24 @@ def test_held_out_passages_and_those_without_a_body_give_no_pair():
     assert len(lead_body_pairs(passages, {"a"}, 10, seed=0)) == 0
 
 
+def test_a_pair_that_overlaps_with_a_test_set_is_left_out_and_counted():
+    passages = [
+        Passage(str(i), "", f"Bees build hives number {i} from wax. The body has the number {i}.") for i in range(4)
+    ]
+    tests = TestSets(
+        [("Held", "Bees build hives number 1 from wax."), ("Held", "The body has the number 2.")], near=1.0
+    )
+    aside: Counter[str] = Counter()
+    pairs = lead_body_pairs(passages, set(), 10, seed=0, tests=tests, aside=aside)
+    assert sorted(p[-2] for p in pairs["positive"]) == ["0", "3"]
+    assert aside == {"test text: nearly identical to a text of Held": 2}
+
+
+def test_no_more_pairs_are_made_than_are_asked_for():
+    passages = [Passage(str(i), f"Bees {i}", LONG) for i in range(5)]
+    assert [len(lead_body_pairs(passages, set(), count, seed=0)) for count in (0, 1, 3, 9)] == [0, 1, 3, 5]
+
+
 def test_a_passage_that_opens_with_too_long_a_sentence_gives_no_pair():
     passage = Passage("a", "Bees", LONG)  # opens with seven words
     assert len(lead_body_pairs([passage], set(), 10, seed=0, max_lead_words=7)) == 1
@@ -73,7 +94,15 @@ def test_a_query_that_no_sentence_holds_leaves_the_positive_whole():
 
 
 def test_only_a_share_is_cut_and_the_seed_decides_which():
-    rows = [row() for _ in range(400)]
-    cut = [p != f"title: Bees | text: {LONG}" for p in fret_rows(rows, 0.5, 1)["positive"]]
+    rows = [row(positive=f"{LONG} It is year {i}.") for i in range(400)]
+    cut = ["build hives" not in p for p in fret_rows(rows, 0.5, 1)["positive"]]
     assert 150 < sum(cut) < 250
-    assert cut == [p != f"title: Bees | text: {LONG}" for p in fret_rows(rows, 0.5, 1)["positive"]]
+    assert cut == ["build hives" not in p for p in fret_rows(rows, 0.5, 1)["positive"]]
+
+
+def test_a_positive_of_two_rows_stays_one_text():
+    """Cut in one row and whole in the other it would be two for the sampler, and a false negative in a batch of both."""
+    rows = [row(query="wax"), row(query="nectar summer"), row(positive=f"{LONG} It is cold.")]
+    found = fret_rows(rows, 1.0, 0)["positive"][:]
+    assert found[:2] == [f"title: Bees | text: {LONG}"] * 2
+    assert "build hives" not in found[2]

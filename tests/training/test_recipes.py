@@ -50,7 +50,13 @@ def tiny_stage(stage, samples: Path):
     """The stage on tiny data: as its recipe has it but for sources and sizes."""
     mixture = {
         name: replace(
-            entry, source=str(samples / f"{entry.kind}.jsonl"), columns={}, where={}, config=None, revision=None
+            entry,
+            source=str(samples / f"{entry.kind}.jsonl"),
+            columns={},
+            where={},
+            config=None,
+            revision=None,
+            split="train",
         )
         for name, entry in stage.mixture.items()
     }
