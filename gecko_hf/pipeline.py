@@ -78,13 +78,8 @@ STAGES = (
         "first training stage: pairs, or a mixture",
         prefinetune_stage,
         ("corpus",),
-        # A mixture leaves out what overlaps with the test sets of `fret.quality`.
-        lambda r: (
-            r.precision,
-            _encoder(r),
-            _training(r.prefinetune),
-            *((asdict(r.fret.quality),) if r.prefinetune.mixture else ()),
-        ),
+        # What overlaps with the test sets of `fret.quality` is left out.
+        lambda r: (r.precision, _encoder(r), _training(r.prefinetune), asdict(r.fret.quality)),
     ),
     Stage(
         "fret",
