@@ -90,7 +90,7 @@ def train_stage(
         _check_rows(one, recipe)
         losses[one.name] = _loss(model, one, recipe, dims, say)
     shares = steps_shares({s.name: s.recipe for s in sets}, [len(s.rows) for s in sets])
-    trainer = SentenceTransformerTrainer(
+    trainer = _Trainer(
         model=model,
         args=arguments(
             recipe,
@@ -238,6 +238,14 @@ def _curve(state: TrainerState) -> list[dict[str, Any]]:
 def _checkpoints_before(step: int, folder: Path) -> list[Path]:
     steps = {int(c.name.rpartition("-")[2]): c for c in folder.glob("checkpoint-*")}
     return [steps[n] for n in sorted(steps) if n < step]
+
+
+class _Trainer(SentenceTransformerTrainer):
+    """The library's, whose checkpoint is whole, for every process, once its state is written."""
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        PartialState().wait_for_everyone()  # the first process writes the state next
 
 
 class _Progress(TrainerCallback):

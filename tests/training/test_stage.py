@@ -5,6 +5,7 @@ import shutil
 import datasets
 import pytest
 import torch
+from accelerate import PartialState
 from sentence_transformers import SentenceTransformer
 
 from gecko_hf.errors import RecipeError
@@ -80,6 +81,20 @@ def test_a_kill_while_a_checkpoint_is_written_costs_that_checkpoint_only(tiny_mo
     _, resumed = train(tiny_model_path, rows, tmp_path / "cut", lambda done, _: steps.append(done))
     assert steps[0] == 7
     assert [e["loss"] for e in resumed] == pytest.approx([e["loss"] for e in curve], abs=1e-6)
+
+
+def test_a_checkpoint_is_whole_only_when_every_process_has_written_its_part(
+    tiny_model_path, rows, tmp_path, monkeypatch
+):
+    waited_with = []
+
+    def wait_for_everyone(self):
+        waited_with.append({f.name for f in (tmp_path / "c" / "checkpoint-2").glob("*")})
+
+    monkeypatch.setattr(PartialState, "wait_for_everyone", wait_for_everyone)
+    with pytest.raises(Killed):
+        train(tiny_model_path, rows, tmp_path / "c", kill_at(3))
+    assert [w for w in waited_with if "rng_state.pth" in w and TRAINER_STATE not in w]
 
 
 def test_killed_after_its_last_step_a_stage_does_none_again(tiny_model_path, rows, tmp_path):
