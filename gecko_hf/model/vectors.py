@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gecko_hf.model.encoder import fingerprint
+from gecko_hf.text import hash64
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -137,3 +139,32 @@ class VectorStore:
             )
 
         return embed_longest_first(texts, self.model.get_embedding_dimension() or 0, embed, report, out=out)
+
+
+class EmbedOnce:
+    """Embeds each text once, in however many lists it stands: the sets of a mixture share many of theirs.
+
+    Args:
+        encode: Gives vectors of texts, (texts, width).
+    """
+
+    def __init__(self, encode: Callable[[Sequence[str]], Vectors]) -> None:
+        self._encode = encode
+        self._rows: dict[int, int] = {}  # of a text's hash, in the blocks one after the other
+        self._blocks: list[Vectors] = []
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """Vectors in the order of the texts, (texts, width)."""
+        hashes = [hash64(text) for text in texts]
+        new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in self._rows}
+        if new or not self._blocks:
+            self._blocks.append(self._encode(list(new.values())))
+            self._rows.update(zip(new, count(len(self._rows))))
+        rows = np.array([self._rows[h] for h in hashes], dtype=np.int64)
+        ends = np.cumsum([len(block) for block in self._blocks])
+        owners = np.searchsorted(ends, rows, side="right")
+        vectors = np.empty((len(texts), self._blocks[0].shape[1]), dtype=np.float32)
+        for i in np.unique(owners):
+            here = owners == i
+            vectors[here] = self._blocks[i][rows[here] - ends[i] + len(self._blocks[i])]
+        return vectors

@@ -6,7 +6,7 @@ Under `accelerate launch` every process runs these; the first one writes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,18 +141,20 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     return sets
 
 
-def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[list[str]], Vectors]:
+def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[Sequence[str]], Vectors]:
     """Embeds texts as the untouched base reads them, as far as the stage reads them; kept in the run folder."""
+    from gecko_hf.model.vectors import EmbedOnce
+
     base = run.base()
     length = run.recipe.encoder.max_seq_length
     base.max_seq_length = min(recipe.max_seq_length or length, length)
     store = run.store(base)
 
-    def encode(texts: list[str]) -> Vectors:
+    def encode(texts: Sequence[str]) -> Vectors:
         with run.view.task("embedding with the base") as report:
             return store.encode(texts, report=report)
 
-    return encode
+    return EmbedOnce(encode)
 
 
 def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:

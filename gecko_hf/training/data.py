@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +200,7 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     return row
 
 
-def with_vectors(one: TrainingSet, encode: Callable[[list[str]], np.ndarray]) -> TrainingSet:
+def with_vectors(one: TrainingSet, encode: Callable[[Sequence[str]], np.ndarray]) -> TrainingSet:
     """The set with the untouched base's vectors of each row's texts, in the column `label`, behind its label.
 
     Args:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gecko_hf.model import vectors
-from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
+from gecko_hf.model.vectors import EmbedOnce, VectorStore, cut, top_neighbours
 
 TEXTS = ["bread 1", "the knight protects the pawn before any castle", "bees"]
 
@@ -64,3 +64,17 @@ def test_neighbours_are_exact_and_never_more_than_there_are():
     found, scores = top_neighbours(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 5)
     assert found.tolist() == [[0, 1], [1, 0]]
     assert scores.tolist() == [[1, 0], [1, 0]]
+
+
+def test_a_text_of_several_lists_is_embedded_once_and_every_list_has_its_vector():
+    seen: list[str] = []
+
+    def encode(texts):
+        seen.extend(texts)
+        return np.array([[float(text), -float(text)] for text in texts], dtype=np.float32).reshape(-1, 2)
+
+    once = EmbedOnce(encode)
+    for texts in (["4", "1", "4"], ["2", "1", "3", "2"], ["3", "4"], []):
+        np.testing.assert_array_equal(once(texts)[:, 0], np.array(texts, dtype=np.float32))
+    assert seen == ["4", "1", "2", "3"]
+    assert EmbedOnce(encode)([]).shape == (0, 2)
