@@ -5,24 +5,36 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
-from gecko_hf.run_folder import Paths, hash_of, open_run_folder, read_record, remove_record, require_space, write_record
+from gecko_hf.run_folder import (
+    Paths,
+    hash_of,
+    open_run_folder,
+    read_record,
+    remove_record,
+    require_space,
+    working_in,
+    write_record,
+)
 from gecko_hf.source import pinned, state
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.estimate import estimate, space_needed
 from gecko_hf.stages.evaluate import evaluate_stage
 from gecko_hf.stages.fret import fret_stage
-from gecko_hf.stages.report import report_stage
+from gecko_hf.stages.report import fret_report, report_stage
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.train import finetune_stage, prefinetune_stage
 from gecko_hf.training.processes import is_main, processes
@@ -39,6 +51,7 @@ class Stage:
         run: The work.
         depends: Names of the stages whose results it reads.
         config: The part of the recipe that its result depends on.
+        leaves: What of its result lies in the run folder, by its name in `Paths`.
     """
 
     name: str
@@ -46,6 +59,7 @@ class Stage:
     run: Callable[[Run], Counts]
     depends: tuple[str, ...]
     config: Callable[[Recipe], Any]
+    leaves: str
 
 
 def _training(stage: StageRecipe) -> Any:
@@ -61,6 +75,11 @@ def _encoder(recipe: Recipe) -> Any:
     return (block, files) if files else block
 
 
+def _tests(recipe: Recipe) -> list[Any]:
+    """The state of the test sets of `fret.quality` that are local files; nothing where there are none."""
+    return [files for name in recipe.fret.quality.test_sets if (files := state(name))]
+
+
 STAGES = (
     Stage(
         "corpus",
@@ -72,6 +91,7 @@ STAGES = (
             tuple(getattr(r.evaluation, key) for key in ("yardstick", "held_out", "held_out_most", "dev_share")),
             {name: (asdict(task), state(str(task.source))) for name, task in r.evaluation.tasks.items()},
         ),
+        "corpus",
     ),
     Stage(
         "prefinetune",
@@ -79,14 +99,20 @@ STAGES = (
         prefinetune_stage,
         ("corpus",),
         # What overlaps with the test sets of `fret.quality` is left out.
-        lambda r: (r.precision, _encoder(r), _training(r.prefinetune), asdict(r.fret.quality)),
+        lambda r: (r.precision, _encoder(r), _training(r.prefinetune), asdict(r.fret.quality), *_tests(r)),
+        "prefinetuned",
     ),
     Stage(
         "fret",
         "write queries, mine, rank and label: FRet",
         fret_stage,
         ("corpus",),
-        lambda r: (_encoder(r), r.llm.identity(), asdict(r.fret), *((r.judge.identity(),) if r.judge else ())),
+        lambda r: (
+            *(_encoder(r), r.llm.identity(), asdict(r.fret)),
+            *((r.judge.identity(),) if r.judge else ()),
+            *_tests(r),
+        ),
+        "fret",
     ),
     Stage(
         "finetune",
@@ -94,6 +120,7 @@ STAGES = (
         finetune_stage,
         ("prefinetune", "fret"),
         lambda r: _training(r.finetune),
+        "model",
     ),
     Stage(
         "evaluate",
@@ -101,8 +128,9 @@ STAGES = (
         evaluate_stage,
         ("finetune",),
         lambda r: asdict(r.evaluation),
+        "results",
     ),
-    Stage("report", "cards, plots and the report page", report_stage, ("evaluate",), lambda r: r.name),
+    Stage("report", "cards, plots and the report page", report_stage, ("evaluate",), lambda r: r.name, "report"),
 )
 
 
@@ -130,7 +158,11 @@ def plan(recipe: Recipe, paths: Paths, inputs: dict[str, Any]) -> list[Step]:
         keys[stage.name] = hash_of([stage.name, before, stage.config(recipe)])
         record = read_record(paths, stage.name)
         steps.append(Step(stage, keys[stage.name], record if record and record["key"] == keys[stage.name] else None))
-    return steps
+    # What a person has removed is made again; the pre-finetuned encoder only where fine-tuning is to read it.
+    gone = {stage.name for stage in STAGES if not getattr(paths, stage.leaves).exists()}
+    if "finetune" not in gone and next(step for step in steps if step.stage.name == "finetune").record:
+        gone.discard("prefinetune")
+    return [replace(step, record=None) if step.stage.name in gone else step for step in steps]
 
 
 def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = STAGES[-1].name) -> Path:
@@ -155,19 +187,24 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = ST
         )
     check_requirements(recipe)
     inputs = input_state(recipe.corpus)
-    paths = open_run_folder(recipe, redo=redo)
-    job = Run(recipe, paths, View(console))
-    wanted = _leading_to(until)
-    steps = [step for step in plan(recipe, paths, inputs) if step.stage.name in wanted]
+    with working_in(recipe, redo=redo) as paths:
+        steps = [step for step in plan(recipe, paths, inputs) if step.stage.name in _leading_to(until)]
+        _run(Run(recipe, paths, View(console)), steps)
+    return paths.root
+
+
+def _run(job: Run, steps: list[Step]) -> None:
+    """Do what is to do of these steps, after the plan has been shown."""
+    recipe, paths, console = job.recipe, job.paths, job.view.console
     if all(step.record for step in steps):
-        what = "every stage" if len(steps) == len(STAGES) else " and ".join(wanted)
-        console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True)
-        return paths.root
+        what = "every stage" if len(steps) == len(STAGES) else " and ".join(step.stage.name for step in steps)
+        console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True, markup=False)
+        return
     _require_sources(recipe, [step.stage.name for step in steps if not step.record])
     if any(step.stage.name == "fret" and not step.record for step in steps):
         from gecko_hf.llm.open import probe_endpoints
 
-        probe_endpoints(recipe.llm, recipe.judge, lambda line: console.print(line, highlight=False, soft_wrap=True))
+        probe_endpoints(recipe.llm, recipe.judge, job.view.say)
     try:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
@@ -185,7 +222,6 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = ST
         raise OutputError(
             f"{paths.root} cannot be written any more: {error.strerror}. Make room; the same command goes on from here."
         ) from error
-    return paths.root
 
 
 def _leading_to(name: str) -> list[str]:
@@ -233,22 +269,32 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
     from gecko_hf.training.arguments import join_processes
 
     check_requirements(recipe)
-    with join_processes().main_process_first():
-        paths = open_run_folder(recipe, redo=redo)
-        steps = {step.stage.name: step for step in plan(recipe, paths, input_state(recipe.corpus))}
-    step = steps[name]
-    if step.record:
-        console.print(f"Nothing to do: {name} of {paths.root} is done.")
-        return paths.root
-    for before in needs(recipe, name):
-        if not steps[before].record:
-            raise OutputError(
-                f"{name} reads what {before} writes, and {before} of {paths.root} is not done. Run it first."
+    with ExitStack() as held:
+        with join_processes().main_process_first():
+            # One process holds the folder for all.
+            paths = (
+                held.enter_context(working_in(recipe, redo=redo)) if is_main() else open_run_folder(recipe, redo=redo)
             )
-    job = Run(recipe, paths, View(console))
-    with job.view.live():
-        _do(job, step, record=is_main())
+            steps = {step.stage.name: step for step in plan(recipe, paths, input_state(recipe.corpus))}
+        step = steps[name]
+        if step.record:
+            console.print(f"Nothing to do: {name} of {paths.root} is done.", soft_wrap=True, markup=False)
+            return paths.root
+        for before in needs(recipe, name):
+            if not steps[before].record:
+                raise OutputError(
+                    f"{name} reads what {before} writes, and {before} of {paths.root} is not done. Run it first."
+                )
+        job = Run(recipe, paths, View(console))
+        with job.view.live():
+            _do(job, step, record=is_main())
     return paths.root
+
+
+def write_fret_report(recipe: Recipe, paths: Paths) -> None:
+    """Write summary and card of a FRet that has no report of a whole run; one that there was is not trusted any more."""
+    remove_record(paths, "report")
+    fret_report(recipe, paths)
 
 
 def needs(recipe: Recipe, name: str) -> list[str]:
@@ -258,7 +304,8 @@ def needs(recipe: Recipe, name: str) -> list[str]:
         return [] if recipe.prefinetune.mixture and not (recipe.prefinetune.evaluate_every or tests) else ["corpus"]
     mixture = recipe.finetune.mixture
     own = not mixture or any(entry.is_own_fret for entry in mixture.values())
-    return ["prefinetune", *(["corpus", "fret"] if own or recipe.finetune.evaluate_every else [])]
+    corpus = ["corpus", "fret"] if own or recipe.finetune.evaluate_every else ["corpus"] if tests else []
+    return ["prefinetune", *corpus]
 
 
 def check_requirements(recipe: Recipe) -> None:
@@ -287,7 +334,7 @@ def _do(job: Run, step: Step, *, record: bool = True) -> Step:
     job.key = step.key
     if record:
         remove_record(job.paths, step.stage.name)  # of another recipe perhaps, whose result is now overwritten
-    job.view.say(f"[bold]{step.stage.name}[/bold]: {step.stage.says}")
+    job.view.say(Text.assemble((step.stage.name, "bold"), f": {step.stage.says}"))
     counts = step.stage.run(job)
     seconds = time.monotonic() - start
     if record:
@@ -303,7 +350,7 @@ def counts_text(counts: dict[str, Any]) -> str:
 
 def plan_table(steps: list[Step], estimates: dict[str, float], recipe: Recipe) -> Table:
     """The plan as a table: what is done, what will be done, and how long it may take."""
-    table = Table(title=f"Plan of {recipe.folder}", title_justify="left", caption_justify="left")
+    table = Table(title=escape(f"Plan of {recipe.folder}"), title_justify="left", caption_justify="left")
     for column in ("stage", "what", "state", "estimate"):
         table.add_column(column, justify="right" if column == "estimate" else "left")
     for step in steps:

@@ -49,7 +49,7 @@ class View:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             _Rate(),
@@ -66,9 +66,9 @@ class View:
         with self._progress:
             yield
 
-    def say(self, message: str) -> None:
-        """A line above the bars."""
-        self.console.print(message, highlight=False)
+    def say(self, message: str | Text) -> None:
+        """A line above the bars, in one piece; what stands in brackets is no markup."""
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, description: str) -> Iterator[Report]:

@@ -24,6 +24,7 @@ from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm, for_backend
 from gecko_hf.model.recipe import EncoderRecipe, check_encoder
 from gecko_hf.schema import apply_override, build, number
+from gecko_hf.strict_yaml import load_yaml
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_stage
 
 RECIPE_FILE = "recipe.yaml"
@@ -66,8 +67,8 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """The run folder: `output`, or `runs/NAME`."""
-        return Path(self.output or f"runs/{self.name}")
+        """The run folder: `output`, or `runs/NAME`. A shell leaves the `~` of `output=~/runs` to us."""
+        return Path(self.output or f"runs/{self.name}").expanduser()
 
     @property
     def llms(self) -> tuple[LLMRecipe, LLMRecipe]:
@@ -89,7 +90,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         apply_override(tree, override)
     given = {override.partition("=")[0].strip() for override in overrides}
     for block in ("llm", "judge"):
-        if f"{block}.backend" in given:
+        if f"{block}.backend" in given and isinstance(tree[block], dict):  # else it is refused below
             tree[block] = for_backend(tree[block], {key.removeprefix(f"{block}.") for key in given})
     data = tree.get("data")
     recipe = build(Recipe, _local(tree, data.get("root") if isinstance(data, dict) else None), where=str(file))
@@ -113,7 +114,7 @@ def _local(tree: dict[str, Any], root: str | None) -> dict[str, Any]:
         if root and here == "none":
             continue
         if root and isinstance(here, dict):
-            places = {k: str(Path(root).expanduser() / str(here[k])) for k in ("source", "path") if k in here}
+            places = {k: str(Path(str(root)).expanduser() / str(here[k])) for k in ("source", "path") if k in here}
             block = {k: v for k, v in block.items() if k not in HUB_KEYS} | here | places
         made[key] = _local(block, root)
     return made
@@ -124,19 +125,26 @@ def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not file.is_file():
         raise RecipeError(f"There is no recipe at {file}. Give a YAML file or a folder that holds a {RECIPE_FILE}.")
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = load_yaml(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date that no calendar has
         raise RecipeError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"{file} holds a {type(tree).__name__}; a recipe is a mapping of keys to values.")
     if {"recipe", "environment"} <= tree.keys():  # what a run wrote into its folder
-        return dict(tree["recipe"])
+        found: dict[str, Any] = tree["recipe"]
+        return found if above else found | _place(found, file.parent)
     below = tree.pop("extends", None)
     if below is None:
         return tree
     if file.resolve() in above:
         raise RecipeError(f"{file} extends itself. Name another recipe, or leave extends out.")
     return _over(_read(file.parent / str(below), (*above, file.resolve())), tree)
+
+
+def _place(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`output` of a run folder that was copied or moved, or is named from elsewhere: it, and not where it once lay."""
+    said = Path(str(tree.get("output") or f"runs/{tree.get('name')}")).expanduser()
+    return {} if said.resolve() == folder.resolve() else {"output": str(folder)}
 
 
 def _over(below: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
@@ -155,9 +163,13 @@ def load_run_recipe(folder: Path) -> Recipe:
         RecipeError: If the folder has none that this version can read.
     """
     file = folder / RECIPE_FILE
-    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    recipe = build(Recipe, tree["recipe"], where=str(file))
-    return recipe
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, yaml.YAMLError, ValueError):
+        tree = None
+    if not isinstance(tree, dict) or not {"recipe", "environment"} <= tree.keys():
+        raise RecipeError(f"{folder} is no run folder: it holds no {RECIPE_FILE} that a run wrote. Name one: runs/NAME")
+    return build(Recipe, tree["recipe"], where=str(file))
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:
@@ -177,10 +189,7 @@ def _check(recipe: Recipe, where: str) -> None:
         )
     check_encoder(recipe.encoder, where)
     corpus, fret = recipe.corpus, recipe.fret
-    if corpus.source == "files" and not corpus.path:
-        raise RecipeError(f"{where}: corpus.path is missing. Name a file, a folder or a Hub data set: corpus.path=PATH")
-    if corpus.source == "docstrings" and not corpus.packages:
-        raise RecipeError(f"{where}: corpus.packages is empty. Name installed packages, for example [numpy, scipy].")
+    _check_corpus(corpus, where)
     if recipe.evaluation.yardstick == "see_also" and corpus.source != "docstrings":
         raise RecipeError(
             f"{where}: evaluation.yardstick see_also reads the See Also sections of docstrings; "
@@ -211,6 +220,20 @@ def _check(recipe: Recipe, where: str) -> None:
     check_stage(recipe.finetune, f"{where}: finetune", lora=lora)
     _check_dev_queries(recipe, where)
     check_tasks(recipe.evaluation.tasks, f"{where}: evaluation.tasks")
+
+
+def _check_corpus(corpus: CorpusRecipe, where: str) -> None:
+    """Whether there is text to read, and none that would not be."""
+    idle = "path" if corpus.source == "docstrings" else "packages"
+    if getattr(corpus, idle):
+        raise RecipeError(
+            f"{where}: corpus.{idle} would not be read: corpus.source is {corpus.source}. Choose one: recipes/domain reads "
+            "files, recipes/quickstart docstrings."
+        )
+    if corpus.source == "files" and not corpus.path:
+        raise RecipeError(f"{where}: corpus.path is missing. Name a file, a folder or a Hub data set: corpus.path=PATH")
+    if corpus.source == "docstrings" and not corpus.packages:
+        raise RecipeError(f"{where}: corpus.packages is empty. Name installed packages, for example [numpy, scipy].")
 
 
 def _check_dev_queries(recipe: Recipe, where: str) -> None:

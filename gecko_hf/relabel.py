@@ -5,19 +5,23 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError, RecipeError
 from gecko_hf.fret.recipe import LABEL_KEYS
-from gecko_hf.pipeline import counts_text, plan
+from gecko_hf.pipeline import counts_text, plan, write_fret_report
 from gecko_hf.progress import View
-from gecko_hf.recipe import RECIPE_FILE, Recipe, load_recipe, load_run_recipe
-from gecko_hf.run_folder import Paths, open_run_folder, remove_record, write_record
+from gecko_hf.recipe import Recipe, load_recipe, load_run_recipe
+from gecko_hf.run_folder import Paths, open_run_folder, remove_record, working_in, write_record
 from gecko_hf.stages.fret import fret_counts
 from gecko_hf.stages.run import Run
+
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}  # paths are printed as they are
 
 
 def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> None:
@@ -31,15 +35,22 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
         console: Where to say what was made.
 
     Raises:
-        RecipeError: If an override touches anything else.
-        OutputError: If the folder is no run, or its FRet is not done or not that of its recipe and input.
+        RecipeError: If the folder is no run, or an override touches anything else.
+        OutputError: If its FRet is not done or not that of its recipe and input, or another process works in it.
     """
-    before = _recipe(folder)
+    before = replace(load_run_recipe(folder), output=str(folder))
     after = changed(before, folder, overrides)
-    paths = Paths(folder)
+    with working_in(before, redo=False) as paths:
+        counts = _relabel(before, after, paths, console)
+    console.print(f"{paths.fret}: {counts_text(counts)}. No LLM call was made.", **PLAIN)
+    console.print(f"The recipe of {folder} has changed; `gecko-hf run {folder}` trains on the new rows.", **PLAIN)
+
+
+def _relabel(before: Recipe, after: Recipe, paths: Paths, console: Console) -> dict[str, int]:
+    """Write rows, recipe, record and card; returns how many there are of what."""
     step = next(s for s in plan(before, paths, input_state(before.corpus)) if s.stage.name == "fret")
     if step.record is None:
-        raise OutputError(f"{folder} has no finished FRet of its recipe and input. Run `gecko-hf run` first.")
+        raise OutputError(f"{paths.root} has no finished FRet of its recipe and input. Run `gecko-hf run` first.")
     from gecko_hf.fret.build import parts_of, write_labels
     from gecko_hf.fret.relabel import relabel
 
@@ -56,11 +67,10 @@ def relabel_run(folder: Path, overrides: Sequence[str], console: Console) -> Non
         write_labels(fret, paths.fret, part, parts)
         total = {name: total.get(name, 0) + count for name, count in fret_counts(fret).items()}
     key = next(s.key for s in plan(after, paths, input_state(after.corpus)) if s.stage.name == "fret")
-    write_record(paths, "fret", key, time.monotonic() - start, step.record["counts"] | total)
-    console.print(f"{paths.fret}: {counts_text(total)}. No LLM call was made.", highlight=False)
-    console.print(
-        f"The recipe of {folder} has changed; `gecko-hf run {folder}` trains on the new rows.", highlight=False
-    )
+    seconds = step.record["seconds"] + time.monotonic() - start  # the scores took what they took
+    write_record(paths, "fret", key, seconds, step.record["counts"] | total)
+    write_fret_report(after, paths)
+    return total
 
 
 def changed(recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Recipe:
@@ -75,10 +85,4 @@ def changed(recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Recipe:
     if wrong or not full:
         seen = f"{wrong[0]!r} is none of them" if wrong else "none is given"
         raise RecipeError(f"relabel changes {', '.join(keys)}; {seen}. Example: {keys[1]}=random")
-    return load_recipe(folder, [*full, f"output={folder}"])
-
-
-def _recipe(folder: Path) -> Recipe:
-    if not (folder / RECIPE_FILE).is_file():
-        raise OutputError(f"{folder} is no run folder: it holds no {RECIPE_FILE}.")
-    return load_run_recipe(folder)
+    return replace(load_recipe(folder, full), output=str(folder))

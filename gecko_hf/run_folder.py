@@ -7,12 +7,14 @@ and nothing else. Records are written last and whole; a killed stage leaves none
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from gecko_hf.errors import OutputError
 from gecko_hf.llm.recipe import LLMRecipe
@@ -112,6 +115,11 @@ def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
         OutputError: If the folder belongs to another recipe, holds other things, or cannot be written.
     """
     root, wanted = recipe.folder, as_dict(recipe)
+    if glob.has_magic(str(root.absolute())):
+        raise OutputError(
+            f"{root.absolute()} has one of * ? [ in it, and datasets, which reads the run's files, takes these for patterns. "
+            "Give another folder: output=PATH"
+        )
     found = _recipe_of(root)
     if found is None and root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise OutputError(f"{root} exists and is no run folder. Give another: output=runs/NEW")
@@ -130,6 +138,29 @@ def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
     except OSError as error:
         raise OutputError(f"{root} cannot be written: {error.strerror}. Give another folder: output=PATH") from error
     return Paths(root)
+
+
+@contextmanager
+def working_in(recipe: Recipe, *, redo: bool) -> Iterator[Paths]:
+    """`open_run_folder`, and until the block ends no other process may work there: two would write over each other.
+
+    The lock ends with its process, however that ends; the file `.lock` stays and means nothing by itself.
+
+    Raises:
+        OutputError: If another process works there, and for what `open_run_folder` refuses.
+    """
+    root = recipe.folder
+    if _recipe_of(root) is None:  # a new folder, or none that a lock may be put into
+        open_run_folder(recipe, redo=redo)
+    # Where nothing can be written there is nothing to lock, and a finished run can still be looked at.
+    lock = FileLock(root / ".lock", blocking=False) if os.access(root, os.W_OK) else nullcontext()
+    try:
+        with lock:
+            yield open_run_folder(recipe, redo=redo)
+    except Timeout as error:
+        raise OutputError(
+            f"Another gecko-hf works in {root}. Wait until it ends, or give this run a folder of its own: output=runs/NEW"
+        ) from error
 
 
 def _recipe_of(root: Path) -> dict[str, Any] | None:
@@ -194,7 +225,9 @@ def environment() -> dict[str, Any]:
             versions[name] = "not installed"
     return {
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+        "machine": ", ".join(
+            [f"{platform.system()} {platform.machine()}", _processor(), f"{os.cpu_count()} cores", *_gpus()]
+        ),
         "versions": versions,
     }
 
@@ -204,3 +237,14 @@ def _processor() -> str:
     lines: Sequence[str] = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown processor"
+
+
+def _gpus() -> list[str]:
+    """The accelerators that torch would use, `2 x GPU NVIDIA H100`; `hub.facts.energy` looks for the word."""
+    import torch
+
+    if not torch.accelerator.is_available():
+        return []
+    kind = torch.accelerator.current_accelerator()
+    name = torch.cuda.get_device_name() if kind is not None and kind.type == "cuda" else str(kind)
+    return [f"{torch.accelerator.device_count()} x GPU {name}"]

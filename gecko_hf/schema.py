@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import shlex
 import types
 from collections.abc import Mapping
@@ -17,8 +18,11 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import yaml
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.strict_yaml import Plain, load_yaml
 
 T = TypeVar("T")
+# A text with what YAML takes for a comment: there is none at a command line, and `a #1` would lose its end.
+_COMMENT = re.compile(r"""(?![\[{"'])(.*\s)?#""")
 
 
 def number(default: Any, *, low: float | None = None, high: float | None = None) -> Any:
@@ -38,12 +42,13 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     *parents, leaf = key.split(".")
     node = tree
     for parent in parents:
-        node = node.setdefault(parent, {})
+        if node.get(parent) is None:  # a block that the file leaves empty, as a run's own recipe does with `judge`
+            node[parent] = {}
+        node = node[parent]
         if not isinstance(node, dict):
             raise RecipeError(f"{override!r}: {parent!r} holds a value, it has no keys under it.")
-    # A path such as `no` or `1e3` must stay text where the field is text; _value() turns it back.
     try:
-        node[leaf] = yaml.safe_load(text) if text else ""
+        node[leaf] = text if _COMMENT.match(text) else load_yaml(text) if text else ""
     except (yaml.YAMLError, ValueError) as error:  # a ValueError is a date that no calendar has
         why = " ".join(str(error).split())
         raise RecipeError(
@@ -90,9 +95,17 @@ def _block(value: Any, cls: type, name: str) -> Any:
     return build(cls, value, where=where, prefix=f"{path}.")
 
 
+def _meant(value: Any, hint: Any) -> Any:
+    """A number or date of YAML as the field means it: as its text, or as what it says. `X | None` leaves that to X."""
+    if not isinstance(value, Plain) or get_origin(hint) in (types.UnionType, Union):
+        return value
+    return value.text if hint is str else value.value
+
+
 def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
     """Check one value against its declared type and bounds."""
     options = get_args(hint)
+    value = _meant(value, hint)
     if dataclasses.is_dataclass(hint):
         return _block(value, cast(type, hint), name)
     if get_origin(hint) is Literal:
@@ -119,7 +132,8 @@ def _value(value: Any, hint: Any, bounds: Mapping[str, Any], name: str) -> Any:
         value = float(value)
     expected = get_origin(hint) or hint
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise RecipeError(f"{name} is {value!r} ({type(value).__name__}); it must be a {expected.__name__}.")
+        quoted = " Put a text that YAML reads as something else in quotes." if expected is str else ""
+        raise RecipeError(f"{name} is {value!r} ({type(value).__name__}); it must be a {expected.__name__}.{quoted}")
     _check_range(value, bounds, name)
     return value
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -12,10 +14,12 @@ from gecko_hf.corpus.passages import Passage
 from gecko_hf.corpus.store import read_corpus
 from gecko_hf.errors import GeckoError
 from gecko_hf.model.encoder import base_name, load_encoder
-from gecko_hf.model.vectors import VectorStore, cut, top_neighbours
+from gecko_hf.model.vectors import cut, top_neighbours
+from gecko_hf.progress import View
 from gecko_hf.prompts import model_prompts
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
 from gecko_hf.run_folder import Paths
+from gecko_hf.stages.run import Run
 from gecko_hf.text import lead
 
 SNIPPET = 110  # characters of a passage
@@ -42,16 +46,17 @@ def search_table(folder: Path, query: str, top: int, dim: int | None) -> Table:
     if width > max(recipe.encoder.dims):
         raise GeckoError(f"--dim is {width}; this model has {max(recipe.encoder.dims)} dimensions.")
     passages = read_corpus(paths.corpus)
-    length = recipe.encoder.max_seq_length
-    table = Table(title=f"{query!r} at {width} dimensions, {len(passages):,} passages", title_justify="left")
+    title = escape(f"{query!r} at {width} dimensions, {len(passages):,} passages")
+    table = Table(title=title, title_justify="left")
     table.add_column("", justify="right")
     columns = []
     prompts = model_prompts(recipe.encoder.prompt_format)
-    for label, base, ours in (
-        (f"{base_name(recipe.encoder.base)} (untouched)", recipe.encoder.base, {}),
-        ("Gecko", str(paths.model), prompts),
+    run = Run(recipe, paths, View(Console(quiet=True)))
+    for label, model, ours in (
+        (f"{base_name(recipe.encoder.base)} (untouched)", run.base(), {}),
+        ("Gecko", load_encoder(str(paths.model), recipe.encoder.max_seq_length), prompts),
     ):
-        store = VectorStore(load_encoder(base, length), paths.vectors)
+        store = run.store(model)
         vectors = cut(store.encode(passages.texts, ours.get("document", "")), width)
         asked = cut(store.compute([query], ours.get("query", "")), width)
         found, scores = top_neighbours(asked, vectors, top)

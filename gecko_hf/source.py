@@ -18,6 +18,9 @@ from gecko_hf.file_state import file_state
 from gecko_hf.source_recipe import SourceRecipe
 
 FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
+TEXT = (datasets.Value("string"), datasets.Value("large_string"))  # what a column of text is
+# Of pandas, which takes words such as `null` and `None` for nothing: only an empty cell is.
+CSV_WORDS = {"keep_default_na": False, "na_values": [""]}
 FILE_SPLIT = re.compile(r"train(\[|$)")  # a file is one split, of which a part may be named
 COMMIT = re.compile("[0-9a-f]{40}")
 _HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of the Hub's HTTP client, whichever it is
@@ -31,9 +34,12 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
     """The block with the commit that its branch or tag of a Hub data set stands at now.
 
     Raises:
-        RecipeError: If the Hub does not tell it.
+        RecipeError: If the Hub does not tell it, or the rows are on this machine and something is said of the Hub's.
     """
-    if Path(source).exists() or COMMIT.fullmatch(recipe.revision or ""):
+    if Path(source).exists():
+        _refuse_hub_keys(recipe, source, name)
+        return recipe
+    if COMMIT.fullmatch(recipe.revision or ""):
         return recipe
     try:
         commit = HfApi().dataset_info(source, revision=recipe.revision).sha
@@ -44,6 +50,15 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
             "a Hub data set id; without a connection also the commit, as revision."
         ) from error
     return replace(recipe, revision=commit)
+
+
+def _refuse_hub_keys(recipe: SourceRecipe, source: str, name: str) -> None:
+    for key in ("revision", "config"):
+        own = key == "config" and Path(source).is_dir()  # a folder can have configurations
+        if (value := getattr(recipe, key)) is not None and not own:
+            raise RecipeError(
+                f"{name}.{key} is {value!r}, and {source} is on this machine: a {key} is of a data set on the Hub. Leave it out."
+            )
 
 
 def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: Sequence[str]) -> datasets.Dataset:
@@ -66,14 +81,16 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
             "out, or take a part of them, for example train[:1000]."
         )
     try:
+        forms = {FORMATS[f.suffix] for f in path.rglob("*") if f.suffix in FORMATS}
+        options = CSV_WORDS if forms == {"csv"} or path.suffix == ".csv" else {}
         if path.is_dir():
-            found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split)
+            found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split, **options)
         elif path.is_file():
-            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split=recipe.split)
+            found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split=recipe.split, **options)
         else:
             found = datasets.load_dataset(source, recipe.config, split=recipe.split, revision=recipe.revision)
-    except (*UNREACHED, KeyError) as error:
-        why = " ".join(str(error).split())
+    except (*UNREACHED, KeyError, StopIteration) as error:  # StopIteration: a file without a row
+        why = " ".join(str(error).split()) or "it holds no row"
         raise RecipeError(
             f"{name}: no data set loads from {source!r}: {why}. Give a .jsonl, .parquet or .csv file, a folder of such, "
             "or a Hub data set id."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.schema import number
 
 
@@ -31,3 +33,23 @@ class SourceRecipe:
     half: Literal["first", "second"] | None = None
     columns: dict[str, str] = field(default_factory=dict)
     rows: int | None = number(None, low=1)
+
+
+def check_columns(recipe: SourceRecipe, kind: str, roles: Sequence[str], where: str) -> None:
+    """Refuse a column for a role that is not read.
+
+    Args:
+        recipe: The block.
+        kind: What reads its rows, for messages.
+        roles: Those that it reads.
+        where: The block's place, for messages.
+
+    Raises:
+        RecipeError: Naming the role, and those that there are.
+    """
+    known = [*roles, "label"] if recipe.half and "label" not in roles else [*roles]
+    if unknown := [role for role in recipe.columns if role not in known]:
+        raise RecipeError(
+            f"{where}.columns names a column for {unknown[0]!r}, and kind: {kind} reads {', '.join(known)}. Write the role "
+            "first, columns: {ROLE: COLUMN}, or leave it out."
+        )

@@ -90,6 +90,17 @@ def write(folder: Path, text: str) -> str:
 
 
 class TestMistakesOfAPerson:
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            (["--embeddings", "30"], "--embeddings 30 is a part of --parameters, which is not given."),
+            (["--parameters", "20", "--layers", "2", "--hidden", "8", "--embeddings", "30"], "which is 20.0."),
+            (["--parameters", "-5", "--layers", "2", "--hidden", "8"], "greater than or equal to 0"),
+        ],
+    )
+    def test_a_size_of_a_base_that_cannot_be(self, refused, tmp_path, options, says):
+        assert says in refused("train", "plan", write(tmp_path, "corpus: {path: d}"), *options)
+
     def test_a_misspelt_key(self, refused, tmp_path):
         assert "Did you mean fret.rows?" in refused("run", write(tmp_path, "corpus: {path: d}\nfret: {row: 3}"))
 
@@ -208,3 +219,9 @@ def test_search_shows_both_models_side_by_side(query, resumed):
         "2",
         "3",
     ]
+
+
+def test_a_query_with_brackets_is_searched_and_shown_as_it_is(resumed):
+    child = gecko("search", str(resumed), "what does [/INST] mean in list[int]", COLUMNS="120")
+    assert child.returncode == 0, child.stderr
+    assert "'what does [/INST] mean in list[int]' at 8 dimensions" in child.stdout

@@ -17,7 +17,8 @@ from rich.console import Console
 from sentence_transformers import SentenceTransformer
 
 from gecko_hf import pipeline
-from gecko_hf.errors import CorpusError, OutputError, RecipeError
+from gecko_hf.errors import CorpusError, HubError, OutputError, RecipeError
+from gecko_hf.hub.push import open_finished
 from gecko_hf.recipe import load_recipe
 from gecko_hf.run_folder import Paths
 
@@ -172,6 +173,42 @@ def test_a_changed_file_of_a_mixture_redoes_its_stage_and_what_follows(recipe_fi
     assert changed == [stage.name in ("finetune", "evaluate", "report") for stage in pipeline.STAGES]
 
 
+def test_a_changed_file_of_a_test_set_redoes_what_is_held_against_it(recipe_file, tmp_path):
+    (tmp_path / "exam").mkdir()
+    file = tmp_path / "exam" / "queries.jsonl"
+    file.write_text('{"text": "one"}\n', encoding="utf-8")
+    recipe = load_recipe(recipe_file, [f"fret.quality.test_sets=[{file.parent}]", f"output={tmp_path / 'r'}"])
+
+    def keys() -> list[str]:
+        return [step.key for step in pipeline.plan(recipe, Paths(tmp_path / "r"), {})]
+
+    before = keys()
+    assert keys() == before
+    file.write_text('{"text": "two"}\n', encoding="utf-8")
+    assert [old == new for old, new in zip(before, keys(), strict=True)] == [True, *[False] * 5]
+
+
+def test_what_was_removed_is_made_again_and_nothing_else(finished, recipe_file, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "r")
+    paths = Paths(folder)
+    shutil.rmtree(paths.prefinetuned)  # read by what is done, so of no use any more
+    assert "Nothing to do" in run(recipe_file, folder)
+    for removed, ran in ((paths.fret, ["fret"]), (paths.model, ["prefinetune", "finetune"])):
+        shutil.rmtree(removed)
+        seen = run(recipe_file, folder)
+        assert [s for s in STAGES if f"\n{s}: " in f"\n{seen}"] == ran
+    assert results(folder) == results(finished[0])
+    weights = [Paths(of).model / "model.safetensors" for of in (folder, finished[0])]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_fine_tuning_alone_waits_for_the_held_out_tasks_that_its_rows_may_not_overlap(recipe_file, tmp_path):
+    mixture = f"finetune.mixture={{mine: {{kind: pairs, source: {tmp_path / 'rows.jsonl'}}}}}"
+    tasks = f"evaluation.tasks={{alike: {{kind: sts, source: {tmp_path / 'pairs.jsonl'}}}}}"
+    assert pipeline.needs(load_recipe(recipe_file, [mixture]), "finetune") == ["prefinetune"]
+    assert pipeline.needs(load_recipe(recipe_file, [mixture, tasks]), "finetune") == ["prefinetune", "corpus"]
+
+
 def test_another_base_in_the_same_folder_redoes_what_reads_it(recipe_file, tiny_model_path, tmp_path):
     base = shutil.copytree(tiny_model_path, tmp_path / "base")
     recipe = load_recipe(recipe_file, [f"encoder.base={base}", f"output={tmp_path / 'r'}"])
@@ -198,7 +235,7 @@ def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file,
         "    gloo = dist.distributed_c10d._get_default_group()._get_backend(torch.device('cpu'))\n"
         "    print('waits', gloo.options._timeout, PartialState().distributed_type)\n"
         "    raise SystemExit\n"
-        "pipeline.open_run_folder = stop\n"
+        "pipeline.working_in = stop\n"
         f"pipeline.run_stage(load_recipe({str(recipe_file)!r}, ['output={tmp_path / 'r'}']), 'prefinetune', Console())\n"
     )
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
@@ -271,9 +308,9 @@ def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file,
     assert results(tmp_path / "r") == results(finished[0])
 
 
-def build_fret(recipe_file: Path, folder: Path) -> str:
+def build_fret(recipe_file: Path, folder: Path, *overrides: str) -> str:
     """`gecko-hf fret build`; returns what it said."""
-    command = [sys.executable, "-m", "gecko_hf", "fret", "build", str(recipe_file), f"output={folder}"]
+    command = [sys.executable, "-m", "gecko_hf", "fret", "build", str(recipe_file), f"output={folder}", *overrides]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -300,3 +337,18 @@ class TestFRetAlone:
         before = {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file()}
         assert "Nothing to do: corpus and fret" in build_fret(recipe_file, folder)
         assert {f: f.stat().st_mtime_ns for f in folder.rglob("*") if f.is_file()} == before
+
+    def test_a_recipe_with_a_mixture_that_was_not_trained_has_its_card_too(self, built, recipe_file, tmp_path):
+        folder = shutil.copytree(built[0], tmp_path / "r")
+        (folder / "fret" / "README.md").unlink()
+        (tmp_path / "rows.jsonl").write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
+        mixture = f"finetune.mixture={{mine: {{kind: pairs, source: {tmp_path / 'rows.jsonl'}}}}}"
+        build_fret(recipe_file, folder, mixture, "--redo")
+        assert (folder / "fret" / "README.md").exists()
+
+    def test_over_a_whole_run_its_report_is_not_trusted_any_more(self, finished, recipe_file, tmp_path):
+        folder = shutil.copytree(finished[0], tmp_path / "r")
+        build_fret(recipe_file, folder, "fret.positive=seed", "--redo")
+        assert "The positive is the seed itself;" in (folder / "fret" / "README.md").read_text(encoding="utf-8")
+        with pytest.raises(HubError, match="it was not finished when its report was written"):
+            open_finished(folder)

@@ -31,3 +31,10 @@ def test_without_a_terminal_a_bar_is_a_line_now_and_then(monkeypatch):
         for done in (1, 2, 3):
             report(done, 4)
     assert out.getvalue() == "  training: 2 of 4, about 20 s left\n"
+
+
+def test_a_line_is_printed_in_one_piece_and_as_it_is():
+    out = io.StringIO()
+    line = f"http://[fe80::1]:8080 wrote {'a word ' * 30}[/INST]"
+    View(Console(file=out, width=80)).say(line)
+    assert out.getvalue() == f"{line}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.recipe import Recipe, as_dict, load_recipe
+from gecko_hf.recipe import Recipe, as_dict, load_recipe, load_run_recipe
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("recipe.yaml"))  # not accelerate's own files
 
@@ -20,7 +20,8 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda f: f.parent.name)
 def test_every_recipe_of_the_repository_loads(file):
-    overrides = [] if "packages" in file.read_text(encoding="utf-8") else ["corpus.path=somewhere"]
+    text = file.read_text(encoding="utf-8")  # those that extend another read the quickstart's packages
+    overrides = [] if "packages" in text or "extends" in text else ["corpus.path=somewhere"]
     assert isinstance(load_recipe(file, overrides), Recipe)
 
 
@@ -180,3 +181,89 @@ def test_a_local_block_of_another_form_is_refused(tmp_path, value):
 def test_a_root_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RecipeError, match=r"data\.root is 'nowhere', and there is no such folder"):
         load_recipe(write(tmp_path, LOCAL), ["data.root=nowhere"])
+
+
+class TestAValueThatIsMeantAsText:
+    """YAML takes a time, a number with a leading nought and a version for numbers; the field knows better."""
+
+    VALUES = ("12:00:00", "007", "1.10", "2026-11-24", "1e3")
+
+    @pytest.mark.parametrize("text", VALUES)
+    def test_keeps_its_letters_in_the_file_and_behind_the_command(self, tmp_path, text):
+        assert load_recipe(write(tmp_path, f"corpus: {{path: d}}\nexecutor: {{time: {text}}}")).executor.time == text
+        assert load_recipe(write(tmp_path, "corpus: {path: d}"), [f"executor.time={text}"]).executor.time == text
+
+    def test_keeps_what_yaml_takes_for_a_comment(self, tmp_path):
+        for path in ("chapter #1", "#1"):
+            assert load_recipe(write(tmp_path, "name: a"), [f"corpus.path={path}"]).corpus.path == path
+
+    def test_is_a_number_where_a_number_is_meant(self, tmp_path):
+        recipe = load_recipe(
+            write(tmp_path, "corpus: {path: d}\nseed: 7\nfinetune: {mixture: {own: {kind: fret, weight: 2}}}")
+        )
+        assert (recipe.seed, recipe.finetune.mixture["own"].weight) == (7, 2.0)
+        assert type(recipe.seed) is int
+
+    def test_is_asked_for_in_quotes_where_yaml_reads_a_truth_value(self, tmp_path):
+        with pytest.raises(RecipeError, match=r"name is False \(bool\); it must be a str\. Put a text .* in quotes"):
+            load_recipe(write(tmp_path, "corpus: {path: d}"), ["name=no"])
+
+
+def test_a_block_that_the_file_leaves_empty_can_be_filled_behind_the_command(tmp_path):
+    file = write(tmp_path, "corpus: {path: d}\njudge: null\nfret:")
+    recipe = load_recipe(file, ["judge.backend=local", "judge.model=m", "fret.rows=3"])
+    assert (recipe.judge.model, recipe.fret.rows) == ("m", 3)
+
+
+@pytest.mark.parametrize("text", ["fret: {rows: 1}\nfret: {candidates: 5}", "fret: {rows: 1, rows: 2}"])
+def test_a_key_that_stands_there_twice_is_refused(tmp_path, text):
+    with pytest.raises(RecipeError, match=r"the key '(fret|rows)' stands there twice"):
+        load_recipe(write(tmp_path, f"corpus: {{path: d}}\n{text}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("corpus: {source: docstrings, packages: [json], path: d}", "corpus.path would not be read"),
+        ("corpus: {packages: [json], path: d}", "corpus.packages would not be read: corpus.source is files"),
+    ],
+)
+def test_text_that_would_not_be_read_is_refused(tmp_path, text, says):
+    with pytest.raises(RecipeError, match=says):
+        load_recipe(write(tmp_path, text))
+
+
+def test_a_block_that_was_replaced_by_a_value_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="llm is 5; it needs keys under it"):
+        load_recipe(write(tmp_path, "corpus: {path: d}"), ["llm.backend=local", "llm=5"])
+
+
+def test_a_root_that_reads_as_a_number_is_a_folder_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2026").mkdir()
+    text = "corpus: {path: org/texts, local: {path: texts}}"
+    assert load_recipe(write(tmp_path, text), ["data.root=2026"]).corpus.path == "2026/texts"
+
+
+def test_a_run_folder_that_was_copied_is_the_one_that_its_recipe_works_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = "recipe: {name: a, corpus: {path: d}, output: %s}\nenvironment: {}"
+    for name, output in (("runs/a", "null"), ("copy", "runs/a"), ("moved", "null")):
+        (tmp_path / name).mkdir(parents=True)
+        write(tmp_path / name, run % output)
+        assert load_recipe(name).folder == Path(name)
+    assert load_recipe("runs/a").output is None  # nothing is written where nothing changed
+    assert load_recipe("copy", ["output=other"]).folder == Path("other")
+
+
+def test_a_run_folder_may_be_told_from_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_recipe(write(tmp_path, "corpus: {path: d}"), ["output=~/r"]).folder == tmp_path / "r"
+
+
+@pytest.mark.parametrize("text", [None, "[]", "name: mine", "a: [", "a: 2024-13-45"])
+def test_a_folder_without_the_recipe_of_a_run_is_no_run_folder(tmp_path, text):
+    if text:
+        write(tmp_path, text)
+    with pytest.raises(RecipeError, match="is no run folder: it holds no recipe"):
+        load_run_recipe(tmp_path)

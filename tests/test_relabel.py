@@ -10,6 +10,7 @@ from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError, RecipeError
 from gecko_hf.fret.build import read_labels, read_rows
+from gecko_hf.hub.summary import outdated, read_summary
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
 from gecko_hf.relabel import relabel_run
@@ -96,8 +97,34 @@ def test_only_label_choices_can_be_changed(run_folder, overrides):
 
 
 def test_a_folder_without_a_finished_fret_is_refused(run_folder, tmp_path):
-    with pytest.raises(OutputError, match="is no run folder"):
+    with pytest.raises(RecipeError, match="is no run folder"):
         relabel_run(tmp_path, ["positive=seed"], Console(quiet=True))
     (run_folder / "logs" / "fret.json").unlink()
     with pytest.raises(OutputError, match="has no finished FRet"):
         relabel_run(run_folder, ["positive=seed"], Console(quiet=True))
+
+
+def test_the_card_tells_of_the_new_labels_and_the_report_of_the_old_is_not_trusted(run_folder):
+    paths = Paths(run_folder)
+    write_record(paths, "report", "key", 0, {})
+    relabel_run(run_folder, ["positive=seed"], Console(quiet=True))
+    assert "The positive is the seed itself;" in (paths.fret / "README.md").read_text(encoding="utf-8")
+    assert read_record(paths, "report") is None
+    assert outdated(read_summary(paths), paths, ("corpus", "fret")) == []
+
+
+@pytest.mark.parametrize("name", ["007", "a #1", "b: c"])
+def test_a_folder_whose_name_yaml_would_read_otherwise_is_the_one_that_is_changed(run_folder, name):
+    folder = run_folder.rename(run_folder.parent / name)
+    said = Console(record=True, width=400)
+    relabel_run(folder, ["positive=seed"], said)
+    assert load_recipe(folder).folder == folder
+    assert f"`gecko-hf run {folder}` trains on the new rows" in said.export_text()
+
+
+def test_relabelling_adds_to_the_time_that_the_scores_took(run_folder):
+    paths = Paths(run_folder)
+    record = read_record(paths, "fret")
+    write_record(paths, "fret", record["key"], 3600.0, record["counts"])
+    relabel_run(run_folder, ["positive=seed"], Console(quiet=True))
+    assert read_record(paths, "fret")["seconds"] >= 3600

@@ -1,9 +1,24 @@
+import subprocess
+import sys
+
 import pytest
+import torch
 import yaml
 
 from gecko_hf.errors import OutputError
+from gecko_hf.hub.facts import energy
 from gecko_hf.recipe import load_recipe, load_run_recipe
-from gecko_hf.run_folder import Paths, differences, hash_of, open_run_folder, read_record, write_json, write_record
+from gecko_hf.run_folder import (
+    Paths,
+    differences,
+    environment,
+    hash_of,
+    open_run_folder,
+    read_record,
+    working_in,
+    write_json,
+    write_record,
+)
 
 
 @pytest.fixture
@@ -87,3 +102,38 @@ def test_json_is_replaced_whole(tmp_path):
     write_json({"a": 1}, tmp_path / "x" / "f.json")
     write_json({"b": "ü"}, tmp_path / "x" / "f.json")
     assert (tmp_path / "x" / "f.json").read_text(encoding="utf-8") == '{\n  "b": "ü"\n}\n'
+
+
+def test_one_process_works_in_a_folder_and_leaves_it_to_the_next(recipe):
+    script = (
+        "import sys\nfrom gecko_hf.recipe import load_recipe\nfrom gecko_hf.run_folder import working_in\n"
+        "with working_in(load_recipe(sys.argv[1]), redo=True): pass"
+    )
+    with working_in(recipe(), redo=False) as paths:
+        command = [sys.executable, "-c", script, str(paths.root)]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert f"OutputError: Another gecko-hf works in {paths.root}. Wait until it ends" in child.stderr
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_a_folder_that_is_no_run_folder_gets_no_lock(recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.doc").write_text("x")
+    with pytest.raises(OutputError, match="is no run folder"), working_in(recipe(), redo=False):
+        pass
+    assert [f.name for f in (tmp_path / "run").iterdir()] == ["thesis.doc"]
+
+
+@pytest.mark.parametrize("name", ["[v2]", "a*", "why?"])
+def test_a_folder_that_datasets_would_take_for_a_pattern_is_refused_before_work(recipe, tmp_path, name):
+    with pytest.raises(OutputError, match=r"takes these for patterns\. Give another folder: output=PATH"):
+        open_run_folder(recipe(f"output={tmp_path}/{name}/r"), redo=False)
+
+
+def test_a_machine_is_recorded_with_its_accelerators_and_then_no_energy_of_cores_is_told(monkeypatch):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 2)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: torch.device("mps"))
+    machine = environment()["machine"]
+    assert machine.endswith("cores, 2 x GPU mps")
+    assert energy({"machine": machine, "seconds_total": 3600}) is None

@@ -39,6 +39,11 @@ def _root(
     pass
 
 
+def say(message: str) -> None:
+    """Print a line as it is: in one piece, and with the brackets that a path may have."""
+    console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
 def quiet_libraries() -> None:
     """Keep loading bars and notices of the libraries out of our own view, unless the user set them."""
     for name, value in (

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import app, quiet_libraries, say
 
 
 @app.command()
@@ -24,9 +24,6 @@ def demo(
     from gecko_hf.hub.demo import local_demo
     from gecko_hf.hub.push import open_finished
     from gecko_hf.space.app import CSS, page
-
-    def say(message: str) -> None:
-        console.print(message, highlight=False, markup=False)
 
     made = page(local_demo(open_finished(folder), say))
     say(f"http://{host}:{port}   (Ctrl-C ends it)")

@@ -84,10 +84,11 @@ def _score(run: FinishedRun, files: Sequence[OnnxFile]) -> list[OnnxScore]:
 
 def _show(folder: Path, files: Sequence[OnnxFile], scores: Sequence[OnnxScore]) -> None:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     # Narrow enough for a terminal of 80 columns, which would cut numbers otherwise.
-    table = Table(title=f"{folder}/onnx beside torch", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table = Table(title=escape(f"{folder}/onnx beside torch"), title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("file", no_wrap=True)
     measured = ["nDCG@10", "lost"] if scores else []
     for column in ("MB", "off by", "least cosine", "speed", *measured):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries
+from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries, say
 
 fret = typer.Typer(
     name="fret",
@@ -59,14 +59,15 @@ def build(
     settings = load_recipe(recipe, overrides or [])
     quiet_libraries()
     from gecko_hf import pipeline
+    from gecko_hf.hub.summary import outdated, read_summary
     from gecko_hf.run_folder import Paths
-    from gecko_hf.stages.report import fret_report
 
     paths = Paths(pipeline.run(settings, console, redo=redo, until="fret"))
-    if not (paths.fret / "README.md").exists():  # a FRet that was just built has none yet
-        fret_report(settings, paths)
-    console.print(f"Card     {paths.fret / 'README.md'}", highlight=False, soft_wrap=True)
-    console.print(f'FRet     load_dataset("{paths.fret}")', highlight=False, soft_wrap=True)
+    # A FRet that was just built has no card yet.
+    if not (paths.fret / "README.md").exists() or outdated(read_summary(paths), paths, ("corpus", "fret")):
+        pipeline.write_fret_report(settings, paths)
+    say(f"Card     {paths.fret / 'README.md'}")
+    say(f'FRet     load_dataset("{paths.fret}")')
 
 
 @fret.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import app, quiet_libraries, say
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -44,8 +44,8 @@ def fret(
     api, target = _open("dataset", repo, private, tag, force)
     from gecko_hf.hub.push import open_fret, push_fret
 
-    pushed = push_fret(open_fret(run), api, target, _say, licence)
-    _say(f'load_dataset("{pushed.id}", revision="{tag or pushed.commit}")')
+    pushed = push_fret(open_fret(run), api, target, say, licence)
+    say(f'load_dataset("{pushed.id}", revision="{tag or pushed.commit}")')
 
 
 @push_app.command()
@@ -61,8 +61,8 @@ def model(
     api, target = _open("model", repo, private, tag, force)
     from gecko_hf.hub.push import open_finished, push_model
 
-    pushed = push_model(open_finished(run), api, target, _say, licence)
-    _say(f'SentenceTransformer("{pushed.id}", revision="{tag or pushed.commit}")')
+    pushed = push_model(open_finished(run), api, target, say, licence)
+    say(f'SentenceTransformer("{pushed.id}", revision="{tag or pushed.commit}")')
 
 
 @push_app.command()
@@ -74,8 +74,8 @@ def space(run: Run, repo: Repo, private: Private = None, force: Force = False) -
     from gecko_hf.hub.push import open_finished
 
     require("gradio", "demo")
-    pushed = push_space(open_finished(run), api, target, _say)
-    _say(f"{api.endpoint}/spaces/{pushed.id}")
+    pushed = push_space(open_finished(run), api, target, say)
+    say(f"{api.endpoint}/spaces/{pushed.id}")
 
 
 def _open(kind: Kind, repo: str, private: bool | None, tag: str | None, force: bool) -> tuple[HfApi, Target]:
@@ -88,7 +88,3 @@ def _open(kind: Kind, repo: str, private: bool | None, tag: str | None, force: b
     from gecko_hf.hub.publish import Target
 
     return writer(repo), Target(kind, repo, private, tag, force)
-
-
-def _say(message: str) -> None:
-    console.print(message, highlight=False, soft_wrap=True, markup=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries
+from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries, say
 
 
 @app.command()
@@ -32,7 +33,7 @@ def run(
     held_out = task_table(json.loads((folder / "report" / "summary.json").read_text(encoding="utf-8")))
     if held_out:
         console.print(held_out)
-    console.print(f"\nReport   {folder / 'report' / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(f'Model    SentenceTransformer("{folder / "model"}")', highlight=False, soft_wrap=True)
-    console.print(f'FRet     load_dataset("{folder / "fret"}")', highlight=False, soft_wrap=True)
-    console.print(f'Search   gecko-hf search {folder} "..."', highlight=False, soft_wrap=True)
+    say(f"\nReport   {folder / 'report' / 'report.html'}")
+    say(f'Model    SentenceTransformer("{folder / "model"}")')
+    say(f'FRet     load_dataset("{folder / "fret"}")')
+    say(f'Search   gecko-hf search {shlex.quote(str(folder))} "..."')

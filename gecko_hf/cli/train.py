@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries
+from gecko_hf.cli.app import RecipeArgument, Redo, app, console, quiet_libraries, say
 
 train = typer.Typer(no_args_is_help=True, help="Training, before it runs.")
 app.add_typer(train, name="train")
@@ -40,11 +40,11 @@ def plan(
     query_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a query, prompt included.")] = 32,
     passage_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a document.")] = 256,
     parameters: Annotated[
-        float | None, typer.Option(help="Millions of weights, where the base is out of reach.")
+        float | None, typer.Option(min=0, help="Millions of weights, where the base is out of reach.")
     ] = None,
-    embeddings: Annotated[float, typer.Option(help="Millions of them in embeddings.")] = 0.0,
-    layers: Annotated[int | None, typer.Option(help="Layers, likewise.")] = None,
-    hidden: Annotated[int | None, typer.Option(help="Width of a layer, likewise.")] = None,
+    embeddings: Annotated[float, typer.Option(min=0, help="Millions of them in embeddings.")] = 0.0,
+    layers: Annotated[int | None, typer.Option(min=1, help="Layers, likewise.")] = None,
+    hidden: Annotated[int | None, typer.Option(min=1, help="Width of a layer, likewise.")] = None,
 ) -> None:
     """Compute what a recipe's training takes: steps, negatives, tokens, hours, memory. Nothing is trained."""
     from gecko_hf.recipe import load_recipe
@@ -60,6 +60,10 @@ def plan(
     missing = [name for name, value in given.items() if not value]
     if 0 < len(missing) < len(given):
         raise RecipeError(f"The size of a base is --parameters, --layers and --hidden. Missing: {', '.join(missing)}.")
+    if embeddings and embeddings >= (parameters or 0):
+        raise RecipeError(
+            f"--embeddings {embeddings:g} is a part of --parameters, which is {parameters or 'not given'}."
+        )
     if parameters and layers and hidden:
         shape = Shape(round(1e6 * parameters), round(1e6 * (parameters - embeddings)), layers, hidden)
     else:
@@ -84,4 +88,4 @@ def _stage(name: str, recipe: Path, overrides: list[str] | None, redo: bool) -> 
     folder = pipeline.run_stage(settings, name, console if first else Console(quiet=True), redo=redo)
     PartialState().destroy_process_group()  # torch warns of one that is left behind
     if first:
-        console.print(f"Model    {folder / ('prefinetuned' if name == 'prefinetune' else 'model')}", highlight=False)
+        say(f"Model    {folder / ('prefinetuned' if name == 'prefinetune' else 'model')}")

@@ -94,10 +94,12 @@ def local_path(recipe: CorpusRecipe) -> Path | None:
         raise CorpusError(
             f"There is no file or folder {recipe.path!r}. Give one that exists, or a Hub data set id such as org/name."
         ) from error
-    if recipe.config is not None:
-        raise CorpusError(
-            f"{recipe.path} is on this machine; corpus.config belongs to a data set on the Hub. Leave it out."
-        )
+    plain = CorpusRecipe()
+    for key in ("config", "revision", "split"):
+        if getattr(recipe, key) != getattr(plain, key):
+            raise CorpusError(
+                f"{recipe.path} is on this machine; corpus.{key} belongs to a data set on the Hub. Leave it out."
+            )
     return path
 
 
@@ -298,16 +300,23 @@ def require_text_column(columns: Sequence[str], where: str, recipe: CorpusRecipe
     """The columns that are needed, of those that are there.
 
     Raises:
-        CorpusError: If the one with the text is not there; names the nearest.
+        CorpusError: If the one with the text, or another that the recipe names, is not there (names the nearest) or is there
+            twice.
     """
-    wanted = (recipe.id_column, recipe.title_column, recipe.text_column)
-    if recipe.text_column in columns:
-        return [column for column in columns if column in wanted]
-    near = difflib.get_close_matches(recipe.text_column, columns, n=1, cutoff=0.0) or ["COLUMN"]
-    raise CorpusError(
-        f"{where} has no column {recipe.text_column!r}; it has {', '.join(map(repr, columns)) or 'none'}. Name the one "
-        f"that holds the text, for example corpus.text_column={near[0]}, or leave that file out."
-    )
+    plain = CorpusRecipe()
+    for key in ("text_column", "title_column", "id_column"):
+        name = getattr(recipe, key)
+        if columns.count(name) > 1:
+            raise CorpusError(f"{where} has {columns.count(name)} columns {name!r}. Rename all but one.")
+        # Where nothing is said, a table may be without titles and ids.
+        if name in columns or (key != "text_column" and name in ("", getattr(plain, key))):
+            continue
+        near = difflib.get_close_matches(name, columns, n=1, cutoff=0.0) or ["COLUMN"]
+        raise CorpusError(
+            f"{where} has no column {name!r}; it has {', '.join(map(repr, columns)) or 'none'}. Name the one that holds the "
+            f"{key.removesuffix('_column')}, for example corpus.{key}={near[0]}, or leave that file out."
+        )
+    return [column for column in columns if column in (recipe.id_column, recipe.title_column, recipe.text_column)]
 
 
 READERS: dict[str, Callable[[Path, str, CorpusRecipe], Iterator[Item]]] = {

@@ -24,6 +24,4 @@ class CorpusRecipe:
     title_column: str = "title"
     text_column: str = "text"
     max_words: int = number(120, low=16)
-    near_duplicate: float = number(
-        0.9, low=0.5, high=1.0
-    )  # estimated Jaccard similarity of word 5-grams; 1 = exact only
+    near_duplicate: float = number(0.9, low=0.5, high=1.0)  # Jaccard similarity of word 5-grams; 1 = exact only

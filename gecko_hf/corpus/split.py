@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, Tag, XMLParsedAsHT
 from bs4.element import CData, NavigableString
 from markdown_it import MarkdownIt
 
-from gecko_hf.corpus.passages import Passage, SetAside, normalise
+from gecko_hf.corpus.passages import UNSPACED, Passage, SetAside, normalise
 from gecko_hf.corpus.recipe import CorpusRecipe
 
 Item = Passage | SetAside
@@ -34,9 +34,8 @@ _BLOCKS = _WHOLE | frozenset(
 )
 _NOT_TEXT = ["script", "style", "nav", "template", "noscript", "svg"]
 
-# Chinese and Japanese are written without spaces: there, each character counts as a word and may end a passage.
-_UNSPACED = r"\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
-_WORD = re.compile(rf"[{_UNSPACED}][\u3001-\u303f\uff01-\uff65]*|[^\s{_UNSPACED}]+")
+# A Chinese or Japanese character counts as a word and may end a passage.
+_WORD = re.compile(rf"[{UNSPACED}][\u3001-\u303f\uff01-\uff65]*|[^\s{UNSPACED}]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\sa-z])|(?<=[。！？])[」』）]*\s*")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WORD_END = re.compile(rf"(?:{_WORD.pattern})\s*")
@@ -294,5 +293,6 @@ def _read_txt(text: str) -> tuple[str, list[Section]]:
     return "", [Section((), blocks(text))]
 
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+# Text under more than 20 levels, which is ten lists in one another, would be dropped; 100 are what the stack has room for.
+_MARKDOWN = MarkdownIt("commonmark", {"html": True, "maxNesting": 100}).enable(["table", "strikethrough"])
 _READERS = {".md": _read_markdown, ".html": _read_html, ".htm": _read_html, ".rst": _read_rst, ".txt": _read_txt}

@@ -117,10 +117,9 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
     rows = []
     for task in common_tasks([first, other], tasks):
         a, b = first.scores[task], other.scores[task]
-        revisions = [s.record.get("settings", {}).get("dataset_revision") for s in (a, b)]
-        if None not in revisions and revisions[0] != revisions[1]:
+        if a.data != b.data:
             raise EvaluationError(
-                f"{task} was measured on different data ({revisions[0]} and {revisions[1]}). Measure one of the two again."
+                f"{task} was measured on different data ({a.data} and {b.data}). Measure one of the two again."
             )
         interval, queries = _interval(a.queries, b.queries, seed)
         rows.append(Difference(task, a.type, a.metric, 100 * a.value, 100 * b.value, interval, queries))

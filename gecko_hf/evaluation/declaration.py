@@ -63,16 +63,28 @@ def read_declaration(file: Path | None, run: Path | None) -> Declaration:
     if file is not None:
         if not file.is_file():
             raise SubmissionError(f"There is no file {file}. Write it like this:\n\n{TEMPLATE}")
-        said = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if not isinstance(said, dict):
-            raise SubmissionError(f"{file} holds no mapping. Write it like this:\n\n{TEMPLATE}")
-        trained = {*(tree.get("training_datasets") or []), *(said.get("training_datasets") or [])}
+        said = _read(file)
+        proved = tree.get("training_datasets") or []
+        if said.get("training_datasets") is None:  # says nothing, and not that there is none
+            said.pop("training_datasets", None)
+        else:  # a file cannot take back what the run proves
+            said["training_datasets"] = sorted({*proved, *said["training_datasets"]})
         tree |= said
-        if "training_datasets" in tree:  # a file cannot take back what the run proves
-            tree["training_datasets"] = sorted(trained)
-    if tree.get("release_date") is not None:
-        tree["release_date"] = str(tree["release_date"])  # YAML reads a date
     return build(Declaration, tree, where=str(file or run))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What a declaration says, each value of the right type."""
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SubmissionError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(said, dict):
+        raise SubmissionError(f"{file} holds no mapping. Write it like this:\n\n{TEMPLATE}")
+    if said.get("release_date") is not None:
+        said["release_date"] = str(said["release_date"])  # YAML reads a date
+    build(Declaration, said, where=str(file))
+    return said
 
 
 def from_run(run: Path) -> dict[str, Any]:
@@ -86,7 +98,12 @@ def from_run(run: Path) -> dict[str, Any]:
     file = run / RECIPE_FILE
     if not file.is_file():
         raise SubmissionError(f"{run} is no run folder: it has no {RECIPE_FILE}.")
-    recipe = yaml.safe_load(file.read_text(encoding="utf-8"))["recipe"]
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(tree, dict) or "recipe" not in tree:
+        raise SubmissionError(
+            f"{run} is no run folder: no run wrote its {RECIPE_FILE}. Give the folder that a run made."
+        )
+    recipe = tree["recipe"]
     mixed = [recipe.get(stage, {}).get("mixture", {}).values() for stage in ("prefinetune", "finetune")]
     read = {recipe["corpus"].get("path"), *(entry.get("source") for entries in mixed for entry in entries)} - {None}
     known = [t.metadata.name for t in get_tasks(exclude_superseded=False) if _path(t) in read]

@@ -22,6 +22,7 @@ from mteb.types import PromptType
 
 from gecko_hf.evaluation.prompt_report import known_prompts, literal_prompt
 from gecko_hf.model.vectors import CHUNK, Report, Vectors, VectorStore, cut, embed_longest_first
+from gecko_hf.run_folder import hash_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -209,7 +210,8 @@ def stored_encoder(store: VectorStore, dim: int, name: str, report: Report | Non
     meta = ModelMeta.create_empty(
         {
             "name": name,
-            "revision": store.revision,
+            # Results are kept under it, and other prompts give other scores of the same weights.
+            "revision": hash_of([store.revision, store.model.prompts])[:12],
             "embed_dim": dim,
             "similarity_fn_name": ScoringFunction.COSINE,
             "modalities": ["text"],

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mteb
-from datasets.exceptions import DatasetsError
 from mteb.abstasks.abstask import AbsTask
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from mteb.models.model_meta import ModelMeta
@@ -23,6 +22,7 @@ from gecko_hf.evaluation.quiet import quiet
 from gecko_hf.evaluation.records import differing, read_record, record_file, settings, write_record
 from gecko_hf.evaluation.run_task import Results, run_task
 from gecko_hf.progress import View
+from gecko_hf.source import UNREACHED
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,13 @@ def evaluate(
             name = job.task.metadata.name
             if job.why:
                 view.say(f"{name}: measured before with other {', '.join(job.why)}; measuring again.")
-            try:
-                with view.task(name) as report:
-                    line = _measure(opened, job, Results(results), batch_size, devices, report)
-            except (OSError, DatasetsError) as error:
-                failed[name] = " ".join(str(error).split())
-                continue
+            with view.task(name) as report:
+                try:
+                    _load(job.task)
+                except UNREACHED as error:
+                    failed[name] = " ".join(str(error).split())
+                    continue
+                line = _measure(opened, job, Results(results), batch_size, devices, report)
             view.say(f"{name}: {line}")
     _combine(opened, [t for t in tasks if isinstance(t, AbsTaskAggregate)], dims, Results(results), failed)
     if failed:
@@ -148,14 +149,17 @@ def evaluate(
     return jobs
 
 
-def _measure(
-    opened: OpenModel, job: Job, cache: Results, batch_size: int, devices: Sequence[str], report: object
-) -> str:
-    """Measure one task at its widths; returns a line for the view."""
-    task = job.task
+def _load(task: AbsTask) -> None:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         task.load_data()
+
+
+def _measure(
+    opened: OpenModel, job: Job, cache: Results, batch_size: int, devices: Sequence[str], report: object
+) -> str:
+    """Measure one task, whose data is loaded, at its widths; returns a line for the view."""
+    task = job.task
     parts = []
     with tempfile.TemporaryDirectory(prefix=".vectors-", dir=cache.cache_path) as folder:
         keep = Path(folder) if len(job.dims) > 1 else None
@@ -163,11 +167,12 @@ def _measure(
             for dim in job.dims:
                 start = time.monotonic()
                 meta = model_meta(opened, dim)
-                result, queries = run_task(
-                    ModelEncoder(opened.model, vectors, dim, meta), task, cache, again=bool(job.why)
-                )
+                record = record_file(cache, task.metadata.name, meta)
+                record.unlink(missing_ok=True)  # of other settings: a kill would leave it beside the new numbers
+                # Again, since a result without a record may be of other settings, and half of one, too.
+                result, queries = run_task(ModelEncoder(opened.model, vectors, dim, meta), task, cache, again=True)
                 write_record(
-                    record_file(cache, task.metadata.name, meta),
+                    record,
                     opened,
                     task,
                     dim,
@@ -195,6 +200,8 @@ def _combine(
             continue
         for dim in dims:
             meta = model_meta(opened, dim)
+            # mteb would keep an earlier mean, whatever became of the parts.
+            cache.get_task_result_path(task.metadata.name, meta).unlink(missing_ok=True)
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 mteb.evaluate(

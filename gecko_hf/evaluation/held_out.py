@@ -11,19 +11,24 @@ clustering       text, label
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
+
 from gecko_hf.errors import EvaluationError
-from gecko_hf.evaluation.task_recipe import TaskRecipe
-from gecko_hf.source import by_role, pinned, read_source
+from gecko_hf.evaluation.task_recipe import ALSO, ROLES, TaskKind, TaskRecipe
+from gecko_hf.source import TEXT, by_role, pinned, read_source
 from gecko_hf.text import words
 
 Row = Mapping[str, Any]
+NO_TEXT = ("positives", "negatives", "score", "label")  # roles of columns that hold something else
 FOES = 30  # texts of other labels among which the likest is taken (ours)
 
 
@@ -40,18 +45,27 @@ def write_held_out(tasks: Mapping[str, TaskRecipe], folder: Path, seed: int) -> 
 
     Raises:
         RecipeError: If a source does not load, or lacks a column.
-        EvaluationError: If no row of a source can be used.
+        EvaluationError: If no row of a source can be used, or a value is not what its kind reads.
     """
     read = {}
     for name, recipe in tasks.items():
         source = str(recipe.source)
         recipe = read[name] = pinned(recipe, source, name)
-        write, needs = WRITERS[recipe.kind]
-        rows = by_role(read_source(recipe, source, name, recipe.kind, needs), recipe.columns)
-        written = write(rows.shuffle(seed=seed), recipe, folder / name, random.Random(seed))  # not security
-        if not written:
+        rows = by_role(read_source(recipe, source, name, recipe.kind, ROLES[recipe.kind]), recipe.columns)
+        _require_texts(rows, recipe, name)
+        draw = random.Random(seed)  # not security: seeded sampling
+        if not WRITERS[recipe.kind](rows.shuffle(seed=seed), recipe, folder / name, draw):
             raise EvaluationError(f"{name}: no row of {source} can be used for {recipe.kind}. Check kind and columns.")
     return read
+
+
+def _require_texts(rows: datasets.Dataset, recipe: TaskRecipe, name: str) -> None:
+    for role in (*ROLES[recipe.kind], *ALSO.get(recipe.kind, ())):
+        found = rows.features.get(role)
+        if role not in NO_TEXT and found not in (None, datasets.Value("null"), *TEXT):
+            raise EvaluationError(
+                f"{name}: the column for {role} holds {found}, and {recipe.kind} reads texts there. Name another column."
+            )
 
 
 def _retrieval(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
@@ -75,41 +89,51 @@ def _retrieval(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: rand
 
 
 def _reranking(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
-    made = []
+    return _jsonl(itertools.islice(_ranked(rows, recipe), recipe.rows), folder / "test.jsonl")
+
+
+def _ranked(rows: Iterable[Row], recipe: TaskRecipe) -> Iterator[Row]:
     for row in rows:
-        positive = _texts(row["positives"])
-        negative = [text for text in _texts(row["negatives"]) if text not in positive]
-        if positive and negative:
-            made.append({"query": row["query"], "positive": positive, "negative": negative})
-    return _jsonl(made[: recipe.rows], folder / "test.jsonl")
+        positive = _texts(row["positives"], recipe)
+        negative = [text for text in _texts(row["negatives"], recipe) if text not in positive]
+        if row["query"] and positive and negative:
+            yield {"query": row["query"], "positive": positive, "negative": negative}
 
 
 def _sts(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
-    return _jsonl(_scored(rows, recipe, "score")[: recipe.rows], folder / "test.jsonl")
+    return _jsonl(itertools.islice(_scored(rows, recipe, "score"), recipe.rows), folder / "test.jsonl")
 
 
 def _pairs(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
-    made = [row | {"label": int(row["label"])} for row in _scored(rows, recipe, "label")]
-    return _jsonl(made[: recipe.rows], folder / "test.jsonl")
+    made = (row | {"label": _zero_or_one(row["label"], recipe)} for row in _scored(rows, recipe, "label"))
+    return _jsonl(itertools.islice(made, recipe.rows), folder / "test.jsonl")
 
 
-def _scored(rows: Iterable[Row], recipe: TaskRecipe, column: str) -> list[dict[str, Any]]:
-    made = []
+def _zero_or_one(label: float, recipe: TaskRecipe) -> int:
+    if label not in (0, 1):
+        raise EvaluationError(
+            f"{recipe.source}: the label {label:g} is neither 0 nor 1. Say what it stands for: values: {{{label:g}: 1.0}}."
+        )
+    return int(label)
+
+
+def _scored(rows: Iterable[Row], recipe: TaskRecipe, column: str) -> Iterator[dict[str, Any]]:
     for row in rows:
         value = recipe.values.get(str(row[column])) if recipe.values else row[column]
         if value is None or not row["sentence1"] or not row["sentence2"]:
             continue
         try:
-            made.append({"sentence1": row["sentence1"], "sentence2": row["sentence2"], column: float(value)})
-        except ValueError as error:
+            number = float(value)
+        except (ValueError, TypeError) as error:
             raise EvaluationError(
                 f"{recipe.source}: the {column} {value!r} is no number. Say what it stands for: values: {{{value}: 1.0}}."
             ) from error
-    return made
+        if not math.isnan(number):
+            yield {"sentence1": row["sentence1"], "sentence2": row["sentence2"], column: number}
 
 
 def _same_label(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
-    found = [(row["text"], str(row["label"])) for row in rows if row["text"]]
+    found = [(row["text"], row["label"]) for row in _labelled(rows)]
     members: dict[str, list[str]] = defaultdict(list)
     for text, label in found:
         members[label].append(text)
@@ -138,7 +162,7 @@ def _pair(first: str, second: str, label: int) -> dict[str, Any]:
 
 def _classification(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
     """Every other text of each label trains, so that each label is in both halves."""
-    made = _labelled(rows)[: recipe.rows]
+    made = itertools.islice(_labelled(rows), recipe.rows)
     seen: dict[str, int] = defaultdict(int)
     halves: tuple[list[Row], list[Row]] = ([], [])
     for row in made:
@@ -149,19 +173,29 @@ def _classification(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw:
 
 
 def _clustering(rows: Iterable[Row], recipe: TaskRecipe, folder: Path, draw: random.Random) -> int:
-    return _jsonl(_labelled(rows)[: recipe.rows], folder / "test.jsonl")
+    return _jsonl(itertools.islice(_labelled(rows), recipe.rows), folder / "test.jsonl")
 
 
-def _labelled(rows: Iterable[Row]) -> list[dict[str, str]]:
-    return [
+def _labelled(rows: Iterable[Row]) -> Iterator[dict[str, str]]:
+    return (
         {"text": row["text"], "label": str(row["label"])} for row in rows if row["text"] and row["label"] is not None
-    ]
+    )
 
 
-def _texts(found: Iterable[Any]) -> list[str]:
-    """Strings, or `{"title": ..., "text": ...}` in one string, as mteb hands a document over."""
-    texts = (f if isinstance(f, str) else f"{f.get('title') or ''} {f['text']}".strip() for f in found)
-    return list(dict.fromkeys(text for text in texts if text.strip()))
+def _texts(found: Any, recipe: TaskRecipe) -> list[str]:
+    """Strings, or `{"title": ..., "text": ...}` in one string, as mteb hands a document over; empty ones are left out."""
+    texts = found or []
+    # Of a text in the place of a list, each character would be a document.
+    if not isinstance(texts, list) or not all(isinstance(f, str | dict | None) for f in texts):
+        raise EvaluationError(
+            f"{recipe.source}: a row has {str(found)[:60]!r} as positives or negatives; reranking reads lists of texts: [TEXT]."
+        )
+    joined = (f if isinstance(f, str) else _joined(f) for f in texts if f)
+    return list(dict.fromkeys(text for text in joined if text.strip()))
+
+
+def _joined(document: Row) -> str:
+    return f"{document.get('title') or ''} {document['text']}".strip() if document.get("text") else ""
 
 
 def _jsonl(rows: Iterable[Row], file: Path) -> int:
@@ -173,12 +207,12 @@ def _jsonl(rows: Iterable[Row], file: Path) -> int:
 
 
 Writer = Callable[[Iterable[Row], TaskRecipe, Path, random.Random], int]
-WRITERS: dict[str, tuple[Writer, tuple[str, ...]]] = {
-    "retrieval": (_retrieval, ("query", "text")),
-    "reranking": (_reranking, ("query", "positives", "negatives")),
-    "sts": (_sts, ("sentence1", "sentence2", "score")),
-    "pairs": (_pairs, ("sentence1", "sentence2", "label")),
-    "same_label": (_same_label, ("text", "label")),
-    "classification": (_classification, ("text", "label")),
-    "clustering": (_clustering, ("text", "label")),
+WRITERS: dict[TaskKind, Writer] = {
+    "retrieval": _retrieval,
+    "reranking": _reranking,
+    "sts": _sts,
+    "pairs": _pairs,
+    "same_label": _same_label,
+    "classification": _classification,
+    "clustering": _clustering,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ import datasets
 from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 
 from gecko_hf.errors import EvaluationError
+from gecko_hf.source import TEXT
 
 Relevance = dict[str, dict[str, int]]
 SearchData = dict[str, dict[str, RetrievalSplitData]]
+_NONE = datasets.Value("null")  # of a column without any value
+LISTS = tuple(datasets.List(value) for value in (*TEXT, _NONE)) + tuple(map(datasets.LargeList, TEXT))
 
 
 def is_beir(folder: Path) -> bool:
@@ -28,7 +31,8 @@ def read_beir(folder: Path, splits: Iterable[str]) -> SearchData:
     `top_ranked.jsonl` (query-id, corpus-ids), the candidates that are reranked.
 
     Raises:
-        EvaluationError: If a column is missing, or a judgement names a query or document that is not there.
+        EvaluationError: If a column is missing, a judgement names a query or document that is not there, or a query that is
+            judged has no candidates where others have.
     """
     corpus = _texts(folder / "corpus.jsonl")
     queries = _texts(folder / "queries.jsonl")
@@ -37,6 +41,13 @@ def read_beir(folder: Path, splits: Iterable[str]) -> SearchData:
     data = {}
     for split in splits:
         qrels = _qrels(folder / "qrels" / f"{split}.tsv", asked, known)
+        bare = sorted(qrels.keys() - candidates.keys()) if candidates is not None else []
+        # mteb would score such a query as 0, whatever the model.
+        _require(
+            not bare,
+            f"{folder / 'top_ranked.jsonl'} has no candidates for {len(bare)} queries that qrels/{split}.tsv judges, the first "
+            f"{bare[:1]}. Add them, or take these judgements out.",
+        )
         chosen = queries.select([i for i, query in enumerate(queries["id"]) if query in qrels])
         data[split] = search_split(corpus, chosen, qrels, candidates)
     return {"default": data}
@@ -56,21 +67,28 @@ def search_split(
     return RetrievalSplitData(corpus=corpus, queries=queries, relevant_docs=relevant, top_ranked=candidates)
 
 
-def read_candidates(tables: Mapping[str, Callable[[], Any]]) -> SearchData:
+def read_candidates(files: Mapping[str, Path], read: Callable[[Path], Any]) -> SearchData:
     """Rows of query, positive (list) and negative (list) as a reranking task.
 
+    Args:
+        files: Split name -> file.
+        read: Reads a file as a data set.
+
     Raises:
-        EvaluationError: If a row has no positive.
+        EvaluationError: If a column is missing or of another kind, or a row has no query or no positive.
     """
     data = {}
-    for split, read in tables.items():
+    for split, file in files.items():
+        table = read(file)
+        _check_candidates(table, file)
         queries, corpus, relevant, ranked = [], [], {}, {}
-        for i, row in enumerate(read()):
-            if not row["positive"]:
-                raise EvaluationError(f"{split}, row {i + 1}: no positive for the query {row['query']!r}.")
+        for i, row in enumerate(table):
+            _require(bool(row["query"]), f"{file}, row {i + 1}: no query.")
+            _require(bool(row["positive"]), f"{file}, row {i + 1}: no positive for the query {row['query']!r}.")
             texts = {f"{i}-p{j:05d}": text for j, text in enumerate(row["positive"])}
             relevant[str(i)] = dict.fromkeys(texts, 1)
             texts |= {f"{i}-n{j:05d}": text for j, text in enumerate(row["negative"] or [])}
+            _require(None not in texts.values(), f"{file}, row {i + 1}: a positive or negative is null.")
             queries.append({"id": str(i), "text": row["query"]})
             corpus += [{"id": key, "text": text} for key, text in texts.items()]
             ranked[str(i)] = list(texts)
@@ -80,12 +98,28 @@ def read_candidates(tables: Mapping[str, Callable[[], Any]]) -> SearchData:
     return {"default": data}
 
 
+def _check_candidates(table: Any, file: Path) -> None:
+    """Refuse columns of another kind: of a text in the place of a list, each character would be a document."""
+    for column, kinds, what in (
+        ("query", TEXT, "a text"),
+        ("positive", LISTS, "a list of texts"),
+        ("negative", (*LISTS, _NONE), "a list of texts"),
+    ):
+        found = table.features.get(column)
+        _require(
+            found in kinds,
+            f"{file}: {column} holds {found or 'nothing'}; it must be {what} in every row."
+            + (" A list is written in .jsonl or .parquet." if file.suffix in (".csv", ".tsv") else ""),
+        )
+
+
 def _texts(file: Path) -> Any:
     """Rows with id, text and, where there is one, title."""
     try:
         table = datasets.Dataset.from_json(str(file))
-    except datasets.exceptions.DatasetGenerationError as error:
-        raise EvaluationError(f"{file} cannot be read as JSON lines: {error.__cause__ or error}") from error
+    except (datasets.exceptions.DatasetGenerationError, StopIteration) as error:
+        why = error.__cause__ or str(error) or "it holds no row"  # a StopIteration says nothing
+        raise EvaluationError(f"{file} cannot be read as JSON lines: {why}") from error
     key = "_id" if "_id" in table.column_names else "id"
     if not {key, "text"} <= set(table.column_names):
         raise EvaluationError(f"{file} has the columns {', '.join(table.column_names)}; it needs _id and text.")
@@ -94,6 +128,8 @@ def _texts(file: Path) -> Any:
         table = table.rename_column(key, "id")
     if table.data.column("text").null_count or table.data.column("id").null_count:
         raise EvaluationError(f"{file}: a row has no text or no id.")
+    if table.features["text"] not in TEXT:
+        raise EvaluationError(f"{file}: text holds {table.features['text']}, and texts are expected.")
     if len(table.unique("id")) < len(table):
         raise EvaluationError(f"{file}: two rows have the same id.")
     if "title" in table.column_names and table.data.column("title").null_count:
@@ -101,22 +137,32 @@ def _texts(file: Path) -> Any:
     return table.cast_column("id", datasets.Value("string"))
 
 
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that are not empty, with their numbers."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{file} is not UTF-8: {error.reason} at byte {error.start}.") from error
+
+
 def _qrels(file: Path, queries: set[str], documents: set[str]) -> Relevance:
-    """A judgement file: query id, document id, grade, separated by tabs, with a heading."""
+    """A judgement file: query id, document id, grade, separated by tabs; a first line without a grade is a heading."""
     relevant: Relevance = {}
-    with file.open(encoding="utf-8") as lines:
-        next(lines, None)
-        for number, line in enumerate(lines, start=2):
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) != 3 or not fields[2].lstrip("-").isdigit():
-                raise EvaluationError(
-                    f"{file}, line {number}: {line.strip()!r}. Expected: query-id, corpus-id, score, by tabs."
-                )
-            query, document, grade = fields
-            _require(query in queries, f"{file}, line {number}: no query {query!r} in queries.jsonl.")
-            _require(document in documents, f"{file}, line {number}: no document {document!r} in corpus.jsonl.")
-            relevant.setdefault(query, {})[document] = int(grade)
-    _require(bool(relevant), f"{file} holds no judgement.")
+    for number, line in _lines(file):
+        fields = line.split("\t")
+        if len(fields) != 3 or not fields[2].lstrip("-").isdigit():
+            if number == 1:
+                continue
+            raise EvaluationError(f"{file}, line {number}: {line!r}. Expected: query-id, corpus-id, score, by tabs.")
+        query, document, grade = fields
+        _require(query in queries, f"{file}, line {number}: no query {query!r} in queries.jsonl.")
+        _require(document in documents, f"{file}, line {number}: no document {document!r} in corpus.jsonl.")
+        relevant.setdefault(query, {})[document] = int(grade)
+    found = any(grade > 0 for grades in relevant.values() for grade in grades.values())
+    _require(found, f"{file} calls no document relevant: expected a line with a score of 1 or more.")
     return relevant
 
 
@@ -124,19 +170,18 @@ def _top_ranked(file: Path, queries: set[str], documents: set[str]) -> dict[str,
     if not file.is_file():
         return None
     ranked: dict[str, list[str]] = {}
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
+    for number, line in _lines(file):
+        try:
             row = json.loads(line)
-            _require(
-                {"query-id", "corpus-ids"} <= row.keys(), f"{file}, line {number}: expected query-id and corpus-ids."
-            )
-            query, found = str(row["query-id"]), [str(d) for d in row["corpus-ids"]]
-            missing: Sequence[str] = [d for d in found if d not in documents]
-            _require(query in queries, f"{file}, line {number}: no query {query!r} in queries.jsonl.")
-            _require(
-                not missing, f"{file}, line {number}: no document {missing[0] if missing else ''!r} in corpus.jsonl."
-            )
-            ranked[query] = found
+        except json.JSONDecodeError as error:
+            raise EvaluationError(f"{file}, line {number} is not JSON: {error}.") from error
+        there = isinstance(row, dict) and "query-id" in row and isinstance(row.get("corpus-ids"), list)
+        _require(there, f"{file}, line {number}: expected query-id and corpus-ids, a list.")
+        query, found = str(row["query-id"]), [str(d) for d in row["corpus-ids"]]
+        missing = [d for d in found if d not in documents]
+        _require(query in queries, f"{file}, line {number}: no query {query!r} in queries.jsonl.")
+        _require(not missing, f"{file}, line {number}: no document {missing[:1]} in corpus.jsonl.")
+        ranked[query] = found
     return ranked
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mteb.abstasks.abstask import AbsTask
 from mteb.abstasks.task_metadata import TaskMetadata, TaskType
 
+PREFIX = "Local-"  # of the names of tasks that `--local` reads
 MAIN_SCORE: dict[TaskType, str] = {
     "Retrieval": "ndcg_at_10",
     "Reranking": "map_at_1000",

@@ -61,11 +61,14 @@ def open_model(
         max_length: Tokens that are read of a text, prompt included; the model's own by default.
 
     Raises:
-        EvaluationError: If nothing loads from there.
+        EvaluationError: If nothing loads from there, the device cannot be used, or the model has not so many positions.
         MissingExtraError: If the package of `package:NAME` is missing.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
+    if device:
+        _require_device(device)
     local = source.startswith(PACKAGE) or Path(source).is_dir()
     if revision and local:
         raise EvaluationError(f"{source} is no Hub id, so it has no revision {revision}. Leave --revision out.")
@@ -74,14 +77,33 @@ def open_model(
         model = SentenceTransformer(
             resolve_base(source), revision=commit, device=device, model_kwargs={"dtype": dtype}
         ).eval()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # the last of a file of weights that was cut off
         raise EvaluationError(
             f"No sentence-transformers model loads from {source!r}: {error} "
             "Give a folder, a Hub id such as sentence-transformers/all-MiniLM-L6-v2, or package:NAME."
         ) from error
     if max_length:
+        _require_positions(model, max_length, source)
         model.max_seq_length = max_length
     return OpenModel(model, source if commit else local_name(source), commit or fingerprint(model)[:12], dtype)
+
+
+def _require_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise EvaluationError(f"--device {device} cannot be used: {why} Name another, for example cpu.") from error
+
+
+def _require_positions(model: SentenceTransformer, length: int, source: str) -> None:
+    """Refuse a length beyond a table of positions; a model that turns its vectors instead has none, and no such end."""
+    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
+    for positions in (getattr(table, "num_embeddings", length) for table in tables):
+        if length > positions:
+            raise EvaluationError(f"--max-length is {length}, and {source} has {positions} positions. Give fewer.")
 
 
 def hub_commit(repository: str, revision: str | None) -> str:

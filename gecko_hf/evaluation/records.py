@@ -30,13 +30,15 @@ def record_file(cache: ResultCache, task: str, meta: ModelMeta) -> Path:
 
 
 def settings(opened: OpenModel, task: AbsTask) -> dict[str, Any]:
-    """Everything that a score depends on besides weights and width."""
+    """Everything that a score depends on besides weights and width; the similarity where it is not the usual one."""
+    similarity = opened.model.similarity_fn_name
     return {
         "prompts": {row.side: {"name": row.name, "prefix": row.prefix} for row in task_rows(opened.model, [task])},
         "dataset_revision": task.metadata.revision,
         "max_seq_length": opened.model.max_seq_length,
         "dtype": opened.dtype,
         "mteb": mteb.__version__,
+        **({} if similarity == "cosine" else {"similarity": similarity}),
     }
 
 
@@ -51,7 +53,7 @@ def read_record(file: Path) -> dict[str, Any] | None:
 def differing(record: dict[str, Any] | None, wanted: dict[str, Any]) -> list[str]:
     """The settings in which a record differs from what is wanted now."""
     found = (record or {}).get("settings", {})
-    return [key for key, value in wanted.items() if found.get(key) != value]
+    return [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
 
 
 def write_record(

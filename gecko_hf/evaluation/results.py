@@ -11,7 +11,9 @@ from mteb.results import TaskResult
 from rich.table import Table
 
 from gecko_hf.errors import EvaluationError
+from gecko_hf.evaluation.local_task import PREFIX
 from gecko_hf.evaluation.records import read_record
+from gecko_hf.evaluation.run_task import HALF_WRITTEN
 from gecko_hf.evaluation.tasks import mteb_tasks
 
 EXPERIMENTS = "experiments"
@@ -29,6 +31,7 @@ class TaskScore:
         type: mteb's task type.
         metric: The main metric.
         value: Its mean over splits and subsets, as mteb takes it.
+        data: Revision of the data, as mteb's file has it.
         record: What it was measured with; empty if another tool measured it.
     """
 
@@ -39,6 +42,7 @@ class TaskScore:
     type: str
     metric: str
     value: float
+    data: str
     record: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -54,13 +58,14 @@ class TaskScore:
 
 
 def read_results(folder: Path) -> list[TaskScore]:
-    """Every result in a folder that `gecko-hf evaluate` or mteb wrote.
+    """Every result in a folder that `gecko-hf evaluate` or mteb wrote; what a kill left half done is not among them.
 
     Raises:
         EvaluationError: If there is none.
     """
     root = folder / "results"
-    scores = [_read(file, root, folder / "records") for file in sorted(root.rglob("*.json")) if _is_result(file)]
+    found = (_read(file, root, folder / "records") for file in sorted(root.glob("*/*/**/*.json")) if _is_result(file))
+    scores = [score for score in found if score]
     if not scores:
         raise EvaluationError(
             f"{folder} holds no results (expected {root}/MODEL/REVISION/TASK.json). Run gecko-hf evaluate."
@@ -72,9 +77,14 @@ def _is_result(file: Path) -> bool:
     return file.name != "model_meta.json"
 
 
-def _read(file: Path, root: Path, records: Path) -> TaskScore:
-    result = TaskResult.from_disk(file)
+def _read(file: Path, root: Path, records: Path) -> TaskScore | None:
     record = read_record(records / file.relative_to(root)) or {}
+    if not record and file.name.startswith(PREFIX):  # a record is written last, and mteb does not know the task
+        return None
+    try:
+        result = TaskResult.from_disk(file)
+    except HALF_WRITTEN:
+        return None
     model, revision, *_ = file.relative_to(root).parts
     if record:
         task_type, metric = record["type"], record["metric"]
@@ -83,7 +93,8 @@ def _read(file: Path, root: Path, records: Path) -> TaskScore:
         task_type, metric = str(metadata.type), metadata.main_score
     dim = record.get("dim") or _dim(file.parent / "model_meta.json")
     value = float(result.get_score())
-    return TaskScore(model.replace("__", "/", 1), revision, dim, result.task_name, task_type, metric, value, record)
+    name, data = model.replace("__", "/", 1), result.dataset_revision
+    return TaskScore(name, revision, dim, result.task_name, task_type, metric, value, data, record)
 
 
 def _dim(meta: Path) -> int | None:

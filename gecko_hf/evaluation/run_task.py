@@ -27,6 +27,7 @@ from gecko_hf.evaluation.quiet import quiet
 
 # mteb's metric -> the per-query measure of pytrec_eval that it is the mean of
 PER_QUERY = {"ndcg_at_": "ndcg_cut_", "map_at_": "map_cut_", "recall_at_": "recall_", "precision_at_": "P_"}
+HALF_WRITTEN = (json.JSONDecodeError, ValidationError, UnicodeDecodeError)  # what reading such a result file raises
 QueryScores = dict[str, dict[str, float]]  # "split/subset" -> query id -> main metric
 
 
@@ -37,7 +38,7 @@ class Results(ResultCache):
         """The result of a task, or None where there is none that can be read."""
         try:
             return super().load_task_result(task_name, model_name, *args, **kwargs)
-        except (json.JSONDecodeError, ValidationError, UnicodeDecodeError):
+        except HALF_WRITTEN:
             file = self.get_task_result_path(task_name, model_name, *args)
             file.replace(file.with_suffix(".json.broken"))
             return None

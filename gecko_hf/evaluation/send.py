@@ -21,11 +21,16 @@ def require_same_weights(folder: Path, hub_id: str, commit: str) -> None:
         commit: At which commit.
 
     Raises:
-        SubmissionError: If a weight file is missing there or differs.
+        SubmissionError: If a weight file is missing there or differs, or the checkpoint has none that can be compared.
     """
+    weights = sorted(folder.rglob("*.safetensors"))
+    if not weights:
+        raise SubmissionError(
+            f"{folder} holds no .safetensors file, so its weights cannot be compared. Save it in that form."
+        )
     info = HfApi().model_info(hub_id, revision=commit, files_metadata=True)
     pushed = {s.rfilename: s.lfs.sha256 for s in info.siblings or [] if s.lfs}
-    for file in sorted(folder.rglob("*.safetensors")):
+    for file in weights:
         name = file.relative_to(folder).as_posix()
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

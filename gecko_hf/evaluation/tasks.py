@@ -50,7 +50,7 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
         paper: Whether the paper's tasks are asked for.
 
     Raises:
-        EvaluationError: If nothing is asked for, or a name or folder is wrong.
+        EvaluationError: If nothing is asked for, a name or folder is wrong, or different data is called alike.
     """
     from gecko_hf.evaluation.local_data import local_tasks
 
@@ -62,7 +62,15 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
         raise EvaluationError(
             "Nothing to measure. Name tasks (--tasks), a benchmark (--benchmark), data (--local), or --paper."
         )
-    return list({task.metadata.name: task for task in tasks}.values())
+    chosen: dict[str, AbsTask] = {}
+    for task in tasks:
+        first = chosen.setdefault(task.metadata.name, task)
+        if first.metadata.revision != task.metadata.revision:
+            raise EvaluationError(
+                f"Two different data sets are called {task.metadata.name}, which comes from the names of their folders. Rename "
+                "one of them."
+            )
+    return list(chosen.values())
 
 
 def _find(get: Callable[[str], T], kind: str, name: str) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,19 @@ from gecko_hf.fret.build import read_rows
 from gecko_hf.hub.facts import (
     energy,
     fret_prompts,
+    hub_sources,
     label_columns,
+    learns_from_fret,
+    learns_from_pairs,
     onnx_files,
     plain_mean_pooling,
     prompts_of,
     quantized,
     text_lengths,
+    width,
 )
 from gecko_hf.hub.onnx_encoder import padding
-from gecko_hf.hub.provenance import HUB_ID, Pushed
+from gecko_hf.hub.provenance import Pushed, base_of, published
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.hub.task_scores import task_markdown
 from gecko_hf.run_folder import Paths
@@ -80,18 +83,21 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         fret: The data set on the Hub that it learned from, or None where that was not pushed.
         licence: The Hub's identifier of the licence that the publisher declares.
     """
-    base = summary["base"]["id"]
     values = {
         **_common(summary, licence),
         "name": name,
         "fret": fret,
-        "base_on_hub": re.fullmatch(HUB_ID, base) is not None and not Path(base).exists(),
+        "data_sets": ([fret.id] if fret else []) + hub_sources(summary["mixtures"]),
+        "base_on_hub": base_of(summary)["hub"],
         "metric": dict(COLUMNS)[summary["main_metric"]],
         "scores": markdown_table(summary),
         "task_scores": task_markdown(summary),
         "gains": {dim: gain(summary, dim) for dim in summary["dims"]},
         "prompts": prompts_of(summary["recipe"]),
         "plain_pooling": plain_mean_pooling(paths.model),
+        "cut": given if (given := width(paths.model)) > summary["dims"][0] else None,
+        "from_fret": learns_from_fret(summary["recipe"]),
+        "pairs": learns_from_pairs(summary["recipe"]),
         "energy": energy(summary),
         "quantized": quantized(paths),
         "onnx": onnx_files(paths),
@@ -102,7 +108,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
 
 
 def _common(summary: Summary, licence: str | None) -> dict[str, Any]:
-    recipe = yaml.safe_dump(summary["recipe"], sort_keys=False, allow_unicode=True).strip()
+    recipe = yaml.safe_dump(published(summary["recipe"]), sort_keys=False, allow_unicode=True).strip()
     return {"summary": summary, "recipe": recipe, "licence": licence, "citation": CITATION}
 
 

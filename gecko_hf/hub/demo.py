@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gecko_hf.errors import HubError
 from gecko_hf.hub.cards import render
 from gecko_hf.hub.facts import prompt_format
-from gecko_hf.hub.provenance import Pushed, content_hash, read_pushed
+from gecko_hf.hub.provenance import Pushed, base_of, content_hash, read_pushed
 from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
 from gecko_hf.hub.push import FinishedRun, Say, publish
 from gecko_hf.model.encoder import PACKAGE
@@ -17,6 +17,7 @@ from gecko_hf.prompts import MTEB_TASK_TYPES, SEARCH_RESULT, document_prefix
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from sentence_transformers import SentenceTransformer
 
     from gecko_hf.space.app import Demo
 
@@ -39,6 +40,7 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
         "fret": fret.id if fret else str(run.paths.fret),
         "fret_revision": fret.commit if fret else None,
         "base": summary["base"]["id"],
+        "base_revision": recipe["encoder"].get("revision"),
         "base_name": summary["base"]["name"],
         "max_seq_length": recipe["encoder"]["max_seq_length"],
         "dims": summary["dims"],
@@ -50,25 +52,31 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
 
 def local_demo(run: FinishedRun, say: Say) -> Demo:
     """The demo of a run folder; passages that the run has embedded are not embedded again."""
+    from rich.console import Console
+
     from gecko_hf.corpus.store import read_corpus
     from gecko_hf.fret.build import read_rows
     from gecko_hf.model.encoder import load_encoder
     from gecko_hf.model.vectors import VectorStore
+    from gecko_hf.progress import View
+    from gecko_hf.recipe import load_run_recipe
     from gecko_hf.space.app import Demo, Side
+    from gecko_hf.stages.run import Run
 
     config = space_config(run, None, None)
     passages = read_corpus(run.paths.corpus)
+    base = Run(load_run_recipe(run.paths.root), run.paths, View(Console(quiet=True))).base()
 
-    def side(name: str, base: str, prefix: str) -> Side:
+    def side(name: str, model: SentenceTransformer, prefix: str) -> Side:
         say(f"Embedding {len(passages):,} passages with {name} ...")
-        store = VectorStore(load_encoder(base, config["max_seq_length"]), run.paths.vectors)
+        store = VectorStore(model, run.paths.vectors)
         return Side(
             name, store.encode(passages.texts, prefix), lambda text: store.compute([text])[0], prompted=bool(prefix)
         )
 
     sides = (
-        side(f"{config['base_name']} (untouched)", config["base"], ""),
-        side(config["name"], config["model"], config["document_prefix"]),
+        side(f"{config['base_name']} (untouched)", base, ""),
+        side(config["name"], load_encoder(config["model"], config["max_seq_length"]), config["document_prefix"]),
     )
     titles, bodies = [p.title for p in passages], [p.text for p in passages]
     rows = read_rows(run.paths.fret)
@@ -96,7 +104,7 @@ def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed
             f"First: gecko-hf push {'model' if fret else 'fret'} {run.paths.root} OWNER/NAME"
         )
     base = run.summary["base"]["id"]
-    if Path(base).exists():
+    if not base_of(run.summary)["hub"] and not base.startswith(PACKAGE):
         raise HubError(
             f"The base is the folder {base} of this machine, which a Space cannot load. Push it and use its id."
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from gecko_hf.prompts import PromptFormat, model_prompts
 from gecko_hf.run_folder import Paths, read_record
+from gecko_hf.source import COMMIT
 
 QUANTIZED = "quantized.json"  # in `logs/`
 ONNX = "onnx.json"  # in `logs/`
@@ -79,6 +80,24 @@ def prompts_of(recipe: Mapping[str, Any]) -> dict[str, str]:
     return model_prompts(prompt_format(recipe), recipe["encoder"].get("tasks", {}))
 
 
+def learns_from_fret(recipe: Mapping[str, Any]) -> bool:
+    """Whether fine-tuning reads the FRet of the run; a mixture may do without."""
+    mixture = recipe["finetune"]["mixture"]
+    return not mixture or any(e["kind"] == "fret" and e["source"] is None for e in mixture.values())
+
+
+def learns_from_pairs(recipe: Mapping[str, Any]) -> bool:
+    """Whether pre-finetuning reads (lead, body) pairs of the corpus; with no rows it leaves the base as it is."""
+    stage = recipe["prefinetune"]
+    return not stage["mixture"] and stage["rows"] > 0
+
+
+def hub_sources(mixtures: Mapping[str, Any]) -> list[str]:
+    """The data sets of the Hub that mixtures read: those whose commit is on record, which a local file has not."""
+    read = [entry["recipe"] for sets in mixtures.values() for entry in sets.values()]
+    return sorted({e["source"] for e in read if e["source"] and COMMIT.fullmatch(e["revision"] or "")})
+
+
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:
     """Hours, cores, watts and kWh of a run on CPU cores; None where a GPU took part or the cores are not on record."""
     cores = re.search(r"(\d+) cores", summary["machine"])
@@ -119,3 +138,15 @@ def plain_mean_pooling(model: Path) -> bool:
         return False
     pooling = json.loads((model / modules[1]["path"] / "config.json").read_text(encoding="utf-8"))
     return bool(pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens"))
+
+
+def width(model: Path) -> int:
+    """How many numbers a saved model gives for a text, before any are cut."""
+    modules = json.loads((model / "modules.json").read_text(encoding="utf-8"))
+    found = 0
+    for module in modules:
+        file = model / module["path"] / "config.json"
+        config = json.loads(file.read_text(encoding="utf-8")) if module["path"] and file.exists() else {}
+        sizes = [config.get(key) for key in ("out_features", "word_embedding_dimension", "embedding_dimension")]
+        found = next((size for size in sizes if size), found)
+    return int(found)

@@ -16,7 +16,7 @@ from typing import Any
 
 from gecko_hf.hub.facts import fret_prompts, prompts_of
 from gecko_hf.hub.publish import Files, sha256
-from gecko_hf.run_folder import Paths, hash_of, write_json
+from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
 
 FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
@@ -35,7 +35,7 @@ class Pushed:
 
 def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> bytes:
     """`provenance.json` of the data set."""
-    recipe = summary["recipe"]
+    recipe = published(summary["recipe"])
     return _dump(
         {
             "kind": "fret",
@@ -44,7 +44,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> b
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
             "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
-            "retriever": base_record(recipe["encoder"]),
+            "retriever": base_of(summary),
             "rows": summary["fret"]["rows"],
         }
     )
@@ -56,13 +56,22 @@ def model_provenance(summary: Mapping[str, Any], files: Files, fret: Pushed | No
         {
             "kind": "model",
             **_common(summary, files),
-            "recipe": summary["recipe"],
-            "base": base_record(summary["recipe"]["encoder"]),
+            "recipe": published(summary["recipe"]),
+            "base": base_of(summary),
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
             "prompts": prompts_of(summary["recipe"]),
             "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
         }
     )
+
+
+def published(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A recipe without that on which no result depends: addresses of servers, where jobs run, prices, the output folder."""
+    return {
+        key: published(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for key, value in recipe.items()
+        if f"{prefix}{key}" not in NO_RESULT_DEPENDS
+    }
 
 
 def _common(summary: Mapping[str, Any], files: Files) -> dict[str, Any]:
@@ -72,6 +81,14 @@ def _common(summary: Mapping[str, Any], files: Files) -> dict[str, Any]:
 
 def _dump(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def base_of(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run knew of its base: where a run is pushed from, a folder may not be there, or a package be another version."""
+    base = summary["base"]
+    if "hub" not in base:  # a summary from before it was told there
+        return base_record({**summary["recipe"]["encoder"], "base": base["id"]})
+    return {key: base[key] for key in ("id", "version", "hub")}
 
 
 def base_record(encoder: Mapping[str, Any]) -> dict[str, Any]:

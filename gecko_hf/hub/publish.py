@@ -96,13 +96,19 @@ class Publisher:
                 sdk = "gradio" if target.kind == "space" else None
                 self.api.create_repo(target.id, repo_type=target.kind, private=private, space_sdk=sdk, exist_ok=True)
                 self.head, self.private = self._look()
-            if target.private is not None and target.private != self.private:
-                self.api.update_repo_settings(target.id, repo_type=target.kind, private=target.private)
-                self.private = target.private
+            if target.private:
+                self._show(private=True)
             commit = self._commit()
+            if target.private is False:  # only now: what is refused must not have shown what was there before
+                self._show(private=False)
             if target.tag and self.tagged.get(target.tag) != commit:
                 self.api.create_tag(target.id, repo_type=target.kind, tag=target.tag, revision=commit)
         return commit
+
+    def _show(self, *, private: bool) -> None:
+        if private != self.private:
+            self.api.update_repo_settings(self.target.id, repo_type=self.target.kind, private=private)
+            self.private = private
 
     def _commit(self) -> str:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete

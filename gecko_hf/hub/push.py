@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gecko_hf.errors import HubError
 from gecko_hf.hub.cards import fret_card, model_card
 from gecko_hf.hub.check import check_loads_anywhere
+from gecko_hf.hub.facts import learns_from_fret
 from gecko_hf.hub.provenance import (
     Pushed,
     content_hash,
@@ -22,8 +22,9 @@ from gecko_hf.hub.provenance import (
 )
 from gecko_hf.hub.publish import NAMES, PROVENANCE, Content, Publisher, Target
 from gecko_hf.hub.shards import shards
+from gecko_hf.hub.summary import outdated, read_summary
 from gecko_hf.hub.task_chart import TASKS_CHART, draw_tasks
-from gecko_hf.run_folder import Paths
+from gecko_hf.run_folder import Paths, read_record
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -41,14 +42,18 @@ class FinishedRun:
 
 
 def open_finished(folder: Path) -> FinishedRun:
-    """A run folder whose last stage is done.
+    """A run folder whose last stage is done, and whose summary tells of what lies there now.
 
     Raises:
-        HubError: If it is none.
+        HubError: If it is none, or a stage ran again since.
     """
     run = open_fret(folder)
     if not (run.paths.report / "report.html").exists() or not run.paths.model.is_dir():
         raise HubError(f"{folder} is no finished run: it has no report. Finish it first: gecko-hf run {folder}")
+    stale = outdated(run.summary, run.paths)
+    if stale or read_record(run.paths, "report") is None:
+        what = f"{stale[0]} ran again, or is not done, since" if stale else "it was not finished when"
+        raise HubError(f"{folder}: {what} its report was written. Finish it first: gecko-hf run {folder}")
     return run
 
 
@@ -56,13 +61,18 @@ def open_fret(folder: Path) -> FinishedRun:
     """A run folder whose FRet has a card, from a whole run or from `gecko-hf fret build`.
 
     Raises:
-        HubError: If it is none.
+        HubError: If it is none, or its FRet is not the one that the card tells of.
     """
     paths = Paths(folder)
-    file = paths.report / "summary.json"
-    if not file.exists() or not paths.fret.is_dir():
+    summary = read_summary(paths)
+    if summary is None or not paths.fret.is_dir():
         raise HubError(f"{folder} is no finished run: it has no report. Finish it first: gecko-hf run {folder}")
-    return FinishedRun(paths, json.loads(file.read_text(encoding="utf-8")))
+    if stale := outdated(summary, paths, ("corpus", "fret")):
+        raise HubError(
+            f"{folder}: {stale[0]} ran again, or is not done, since its summary was written. Finish it first: "
+            f"gecko-hf fret build {folder}, or gecko-hf run {folder}"
+        )
+    return FinishedRun(paths, summary)
 
 
 def push_fret(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: str | None = None) -> Pushed:
@@ -100,11 +110,11 @@ def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: 
     Raises:
         HubError: If the Hub refuses, or holds something else under this name; nothing of it was changed then.
     """
-    fret = _pushed_fret(run, say)
+    fret = _pushed_fret(run, say) if learns_from_fret(run.summary["recipe"]) else None
     files: dict[str, Content] = {
         file.relative_to(run.paths.model).as_posix(): file
         for file in sorted(run.paths.model.rglob("*"))
-        if file.is_file() and file.name != "README.md"
+        if file.is_file() and file.name != "README.md" and not _hidden(file.relative_to(run.paths.model))
     }
     files["scores.svg"] = run.paths.report / "scores.svg"
     if draw_tasks(run.summary["task_scores"], run.paths.report / TASKS_CHART):  # older reports have none
@@ -116,6 +126,11 @@ def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: 
         say("Loading it in a fresh process without gecko_hf, to compare its vectors ...")
         say(f"Equal with each of its {check_loads_anywhere(run.paths.model)} prompts.")
     return publish(run, "model", publisher, content_hash(run.paths.model, "*.safetensors"), say)
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a program left a file there for itself: an editor, a file manager, an export that was killed."""
+    return any(part.startswith((".", "__pycache__")) for part in path.parts)
 
 
 def _pushed_fret(run: FinishedRun, say: Say) -> Pushed | None:

@@ -115,7 +115,7 @@ def findings(summary: Summary) -> list[str]:
         said.append(f"{text}.")
     if ("prefinetuned", high) in scores:
         change = _against(own[high], scores["prefinetuned", high])
-        said.append(f"After the FRet stage it is {change} the model that was only pre-finetuned.")
+        said.append(f"After fine-tuning it is {change} the model that was only pre-finetuned.")
     if ("bm25", 0) in scores and scores["bm25", 0] >= own[high]:
         said.append(f"BM25, which needs no training, reaches {scores['bm25', 0]:.3f}.")
     return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 
 from gecko_hf.evaluation.yardstick import read_queries
 from gecko_hf.fret.build import set_aside_counts
+from gecko_hf.hub.provenance import base_record
 from gecko_hf.model.encoder import base_name
 from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
 from gecko_hf.run_folder import Paths, read_record
@@ -54,7 +56,7 @@ def summarise(
         "name": recipe.name,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds_total": round(sum(r["seconds"] for r in records.values()), 1),
-        "stages": [{"name": n, "seconds": r["seconds"], "counts": r["counts"]} for n, r in records.items()],
+        "stages": [{"name": n, **{key: r[key] for key in ("key", "seconds", "counts")}} for n, r in records.items()],
         "main_metric": MAIN_METRIC,
         "yardstick": {
             "name": yardstick[0],
@@ -75,14 +77,14 @@ def summarise(
             "relabelled_share": round(relabelled / max(1, len(labels)), 4),
             "tasks": dict(Counter(row["task"] for row in labels).most_common(SHOWN_TASKS)),
             "set_aside": set_aside_counts(paths.fret),
-            "test_sets": recipe.fret.quality.test_sets,
+            "test_sets": [*recipe.fret.quality.test_sets, *recipe.evaluation.tasks],
             "llm": writer.name,
             "judge": judge.name,
             "candidates": recipe.fret.candidates,
             "spent": totals(recipe, paths),
         },
         "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},
-        "base": {"id": recipe.encoder.base, "name": base_name(recipe.encoder.base)},
+        "base": base_record(asdict(recipe.encoder)) | {"name": base_name(recipe.encoder.base)},
         "dims": sorted(recipe.encoder.dims, reverse=True),
         "notes": ([UNIGRAM_NOTE] if writer.backend == judge.backend == "unigram" else [])
         + ([] if human else [SYNTHETIC_NOTE]),
@@ -94,10 +96,33 @@ def summarise(
     }
 
 
+def read_summary(paths: Paths) -> dict[str, Any] | None:
+    """The summary that lies in a run folder; None where there is none."""
+    file = paths.report / "summary.json"
+    found: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return found
+
+
+def outdated(summary: dict[str, Any] | None, paths: Paths, stages: Sequence[str] = STAGE_NAMES) -> list[str]:
+    """Those of the stages that were not finished, or ran again, since the summary was gathered; all without a summary."""
+    told = {stage["name"]: stage for stage in summary["stages"]} if summary else {}
+    found = []
+    for name in stages:
+        record = read_record(paths, name)
+        # Summaries from before there were keys in them are believed.
+        if record is None or name not in told or told[name].get("key", record["key"]) != record["key"]:
+            found.append(name)
+    return found
+
+
 def _mixtures(paths: Paths, recipe: Recipe) -> dict[str, Any]:
     """Stage -> data set -> its rows, what was set aside, and its block with the commit that was read."""
-    stages = [stage for stage in ("prefinetune", "finetune") if getattr(recipe, stage).mixture]
-    return {stage: json.loads((paths.logs / f"{stage}_mixture.json").read_text(encoding="utf-8")) for stage in stages}
+    files = {stage: paths.logs / f"{stage}_mixture.json" for stage in ("prefinetune", "finetune")}
+    return {
+        stage: json.loads(file.read_text(encoding="utf-8"))
+        for stage, file in files.items()
+        if getattr(recipe, stage).mixture and file.exists()  # a FRet that is built alone has trained nothing
+    }
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ TASKS_CHART = "tasks.svg"
 BESIDE = 3  # charts in a row
 WIDTH, HEIGHT = 300, 216  # pixels of a chart
 TOP = 40  # pixels of the legend above them
-LOOKS = {"base": ("untouched base, no prompts", SQUARE), "gecko": ("Gecko", CIRCLE)}
+LOOKS = {"base": ("untouched base", SQUARE), "gecko": ("Gecko", CIRCLE)}
 
 
 def task_charts(scores: Sequence[dict[str, Any]]) -> list[Chart]:

@@ -69,9 +69,7 @@ def task_table(summary: dict[str, Any]) -> Table | None:
     lines = task_lines(summary)
     if not lines:
         return None
-    table = Table(
-        title="Held-out data sets, in points; the base without prompts at its own length", title_justify="left"
-    )
+    table = Table(title="Held-out data sets, in points; the base with its own prompts, if any", title_justify="left")
     shown = [0, 3, 4, 5, *range(6, len(lines[0]), 2)]  # a screen is 80 columns wide: one difference, no type and metric
     for i in shown:
         name = lines[0][i].removeprefix("Gecko ") if i > 5 else lines[0][i]

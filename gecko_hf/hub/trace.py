@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import check_repo_id, plain_errors
+from gecko_hf.hub.facts import learns_from_fret
 from gecko_hf.hub.provenance import HUB_ID, source_rows
 from gecko_hf.hub.publish import PROVENANCE, Kind, read_provenance, sha256
 
@@ -77,6 +78,9 @@ class Trace:
         self._add("prompts", f"{len(record['prompts'])} prompts", same, _agree(same, f"with {PROMPTS_FILE}"))
         self._base("base", record["base"])
         link = record["data_set"]
+        if link is None and not learns_from_fret(record["recipe"]):
+            self._add("data set", "none", None, "its recipe trains on no FRet; the sets that it names are not followed")
+            return
         if link is None:
             self._add("data set", "none", False, "the model was pushed before its data set; push both again")
             return

@@ -109,9 +109,12 @@ def save_encoder(model: SentenceTransformer, folder: Path, prompts: Mapping[str,
         folder: Where.
         prompts: The table; `model_prompts()` unless given.
 
-    ONNX files that lie in the folder go: they hold other weights.
+    What an earlier model left in the folder goes: its ONNX files, and modules that this one need not have.
     """
-    shutil.rmtree(folder / "onnx", ignore_errors=True)
+    listed = folder / "modules.json"
+    modules = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else []
+    for name in ("onnx", *(module["path"] for module in modules if module["path"])):
+        shutil.rmtree(folder / name, ignore_errors=True)
     model.prompts = dict(prompts or model_prompts())
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)

@@ -146,7 +146,11 @@ def load(config: dict[str, Any]) -> Demo:
     rows = load_dataset(fret, split="train", revision=revision)
     titles, texts = [t or "" for t in corpus["title"]], list(corpus["text"])
     sides = (
-        encode_side(f"{config['base_name']} (untouched)", config["base"], None, titles, texts, config, prompted=False),
+        encode_side(
+            f"{config['base_name']} (untouched)",
+            *(config["base"], config["base_revision"], titles, texts, config),
+            prompted=False,
+        ),
         encode_side(config["name"], config["model"], config["model_revision"], titles, texts, config, prompted=True),
     )
     return Demo(config["title"], sides, titles, texts, list(rows), config["tasks"], config["dims"], config["examples"])

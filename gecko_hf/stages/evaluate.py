@@ -81,6 +81,6 @@ def yardstick_name(recipe: Recipe) -> tuple[str, str]:
             "the functions they point at are relevant."
         )
     return "HeldOutQueries", (
-        "Synthetic queries of seed passages that were held out of training. The LLM that wrote the training queries wrote "
-        "these too, so the scores are optimistic."
+        "Synthetic queries of seed passages that were held out of training. What wrote the training queries wrote these "
+        "too, so the scores are optimistic."
     )

@@ -59,6 +59,7 @@ class Kind(NamedTuple):
     Attributes:
         convert: Makes examples of its rows.
         columns: What it reads of a row.
+        also: What it reads as well, where a row has it.
         task: What stands after `task:`.
         hard: How many hard negatives a row has.
         symmetric: Whether both sides are queries.
@@ -71,6 +72,7 @@ class Kind(NamedTuple):
     hard: int = 1
     symmetric: bool = False
     grouped: bool = False
+    also: tuple[str, ...] = ()
 
 
 def fret(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -200,10 +202,12 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
 
 KINDS: dict[str, Kind] = {
     "fret": Kind(fret, ("task", "query", "positive_title", "positive", "negative_title", "negative"), SEARCH_RESULT),
-    "pairs": Kind(pairs, ("query", "positive"), QUESTION_ANSWERING, hard=0),
-    "passages": Kind(passages, ("query", "positive_passages", "negative_passages"), QUESTION_ANSWERING),
+    "pairs": Kind(pairs, ("query", "positive"), QUESTION_ANSWERING, hard=0, also=("title", "negative", "scores")),
+    "passages": Kind(
+        passages, ("query", "positive_passages", "negative_passages"), QUESTION_ANSWERING, also=("scores",)
+    ),
     "hotpotqa": Kind(hotpotqa, ("question", "supporting_facts", "context"), SEARCH_RESULT),
-    "fever": Kind(fever, ("claim", "label", "title", "evidence"), FACT_CHECKING, hard=0),
+    "fever": Kind(fever, ("claim", "label", "title", "evidence"), FACT_CHECKING, hard=0, also=("negative_passages",)),
     "medmcqa": Kind(medmcqa, ("question", "opa", "opb", "opc", "opd", "cop"), QUESTION_ANSWERING),
     "nli": Kind(nli, ("premise", "hypothesis", "label"), SEMANTIC_SIMILARITY, symmetric=True, grouped=True),
     "labels": Kind(labels, ("text", "label"), CLASSIFICATION, symmetric=True),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
 
 ASIDE = "set_aside.json"
-FORM = 2  # of the rows: raised where the same block gives other rows than before, so that older files are not read
+FORM = 3  # of the rows: raised where the same block gives other rows than before, so that older files are not read
 LABEL = "label"  # a row's label, base vectors: one of the names that sentence-transformers does not read as text
 
 

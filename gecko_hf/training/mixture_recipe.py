@@ -10,7 +10,7 @@ from typing import Literal
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.schema import number
-from gecko_hf.source_recipe import SourceRecipe
+from gecko_hf.source_recipe import SourceRecipe, check_columns
 from gecko_hf.training.converters import KINDS
 
 MOST_NEGATIVES = 16
@@ -119,7 +119,9 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
 
 
 def _check_columns(entry: DataRecipe, where: str) -> None:
-    """Refuse a column of negatives where the kind has none of its own accord, and no number of them is given."""
+    """Refuse a column that the kind does not read, or of negatives where it has none of its own accord and no number is given."""
+    if kind := KINDS.get(entry.kind):
+        check_columns(entry, entry.kind, (*kind.columns, *kind.also), where)
     role = next((r for r in ("negative", "negative_passages") if r in entry.columns), None)
     if role and entry.kind in KINDS and entry.hard_negatives is None and not negatives_of(entry):
         raise RecipeError(

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -84,6 +85,13 @@ def test_rulers_are_not_front_matter(tmp_path: Path, text: str):
     assert body.endswith("More.")
     assert "text." in " ".join(part for pair in read_text(tmp_path, "rulers.md", text) for part in pair)
     assert title
+
+
+def test_deeply_nested_markdown_is_read(tmp_path: Path):
+    lists = "".join("  " * level + f"- item {level}\n" for level in range(30))
+    (tmp_path / "a.md").write_text(f"{lists}\nAfter.\n\n{'>' * 40} quoted\n", encoding="utf-8")
+    text = " ".join(p.text for p in read(tmp_path / "a.md").passages)
+    assert [word for word in text.split() if word != "item"] == [*map(str, range(30)), "After.", "quoted"]
 
 
 def test_html_gives_text_without_scripts_styles_and_navigation(tmp_path: Path):
@@ -268,6 +276,19 @@ def test_a_missing_text_column_is_refused_with_the_nearest_one(tmp_path: Path):
     for name in ("a.jsonl", "a.csv", "a.parquet"):
         with pytest.raises(CorpusError, match=rf"^{name} .*'text'.*'name', 'contents'.*corpus\.text_column=contents"):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize("key", ["title_column", "id_column"])
+def test_a_column_that_is_named_and_missing_is_refused_with_the_nearest_one(tmp_path: Path, key: str):
+    write_rows(tmp_path / "a.jsonl", {"text": "a", "headline": "b"})
+    with pytest.raises(CorpusError, match=rf"^a.jsonl has no column 'headlin'.*corpus\.{key}=headline"):
+        read(tmp_path / "a.jsonl", **{key: "headlin"})
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("text,id,text\na,b,c\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"a\.csv has 2 columns 'text'"):
+        read(tmp_path / "a.csv")
 
 
 # What is set aside
@@ -455,10 +476,11 @@ def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tm
     assert ("OfflineMode" if offline else "Connection refused") in done.stdout
 
 
-def test_options_of_a_hub_data_set_are_refused_with_a_file(tmp_path: Path):
+@pytest.mark.parametrize("option", [{"config": "en", "rows": 3}, {"revision": "main"}, {"split": "test"}])
+def test_options_of_a_hub_data_set_are_refused_with_a_file(tmp_path: Path, option: dict[str, Any]):
     (tmp_path / "a.txt").write_text(SENTENCES)
-    with pytest.raises(CorpusError, match=r"on this machine; corpus\.config belongs to"):
-        read(tmp_path, config="en", rows=3)
+    with pytest.raises(CorpusError, match=rf"on this machine; corpus\.{next(iter(option))} belongs to"):
+        read(tmp_path, **option)
 
 
 @pytest.mark.parametrize("name", ["org/name", "my-org/data_set.v2"])

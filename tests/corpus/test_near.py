@@ -84,3 +84,8 @@ def test_an_index_in_memory_finds_the_first_key_of_what_is_near():
 def test_rows_that_share_a_hash_are_all_of_them():
     assert rows_that_share(np.array([5, 1, 5, 2, 1, 5, 9], dtype=np.uint64)).tolist() == [0, 1, 2, 4, 5]
     assert rows_that_share(np.array([], dtype=np.uint64)).tolist() == []
+
+
+def test_texts_without_spaces_between_words_are_compared_by_their_characters():
+    text = "北京大学位于中国北京市海淀区是中国近代第一所国立综合性大学创办于一八九八年" * 3
+    assert near_identical(lambda: [text, text[:-1] + "吗", text[::-1]], 0.9, word_runs) == {1: 0}

@@ -125,9 +125,13 @@ def test_a_task_that_nobody_was_measured_on_is_named_with_those_that_there_are(f
         compare(*contenders(folder), ["STS13"])
 
 
-def test_scores_on_different_data_are_not_compared(folder):
-    file = folder / "records" / "local__mine" / "abc123def456" / "STS12.json"
+@pytest.mark.parametrize("recorded", [True, False])  # mteb alone leaves no record
+def test_scores_on_different_data_are_not_compared(folder, recorded):
+    file = folder / "results" / "local__mine" / "abc123def456" / "STS12.json"
     file.write_text(file.read_text().replace('"dataset_revision": "', '"dataset_revision": "x'))
+    if not recorded:
+        (folder / "records" / "local__mine" / "abc123def456" / "STS12.json").unlink()
+        (file.parent / "model_meta.json").write_text('{"embed_dim": 32}')
     with pytest.raises(EvaluationError, match="STS12 was measured on different data"):
         compare(*contenders(folder))
 

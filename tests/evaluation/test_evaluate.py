@@ -2,15 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
+import httpx2
 import local_folders
 import mteb
 import pytest
+from mteb.abstasks.aggregate_task_metadata import AggregateTaskMetadata
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from rich.console import Console
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
@@ -142,16 +147,101 @@ def test_a_result_that_a_killed_process_left_half_written_is_measured_again(open
     assert {s.task: s.value for s in read_results(tmp_path / "r")} == before
 
 
-def test_a_task_whose_data_cannot_be_loaded_does_not_stop_the_others(opened, data, tmp_path, view, monkeypatch):
+def test_what_a_killed_process_left_of_another_model_is_no_result_and_stops_nothing(opened, data, tmp_path, view):
+    evaluate(opened, local_tasks(data), [32], tmp_path / "r", view)
+    for kind in ("results", "records"):
+        shutil.copytree(tmp_path / "r" / kind / "local__mine", tmp_path / "r" / kind / "local__other")
+    (cut_off,) = (tmp_path / "r" / "results" / "local__other").rglob("Local-search.json")
+    cut_off.write_text(cut_off.read_text()[:100])
+    (unwritten,) = (tmp_path / "r" / "records" / "local__other").rglob("Local-similarity.json")
+    unwritten.unlink()
+    (tmp_path / "r" / "results" / "paths.json").write_text("{}")  # mteb's own repository of results has one
+    assert {s.model for s in read_results(tmp_path / "r")} == {"local/mine"}
+
+
+def test_another_similarity_is_measured_again(opened, data, tmp_path, view):
+    tasks = local_tasks(data / "similarity")
+    for similarity in ("cosine", "dot", "cosine"):
+        opened.model.similarity_fn_name = similarity
+        assert evaluate(opened, tasks, [32], tmp_path / "r", view)
+        assert not evaluate(opened, tasks, [32], tmp_path / "r", view)
+
+
+def prompted(opened, prompt):
+    """The model with another prompt for pairs: the same weights, other scores."""
+    opened.model.prompts = {**opened.model.prompts, "STS": prompt}
+    return opened
+
+
+def test_a_result_without_a_record_is_measured_again(opened, data, tmp_path, view):
+    def score(prompt):
+        evaluate(prompted(opened, prompt), tasks, [32], tmp_path / "r", view)
+        return [s.value for s in read_results(tmp_path / "r")]
+
+    tasks = local_tasks(data / "similarity")
+    bread = score("bread ")
+    assert score("sailing anchor ") != bread
+    shutil.rmtree(tmp_path / "r" / "records")
+    assert score("bread ") == bread
+
+
+def test_a_record_does_not_outlive_the_result_that_it_is_of(opened, data, tmp_path, view, monkeypatch):
+    tasks, here = local_tasks(data / "similarity"), tmp_path / "r"
+    evaluate(prompted(opened, "bread "), tasks, [32], here, view)
+    before = [s.value for s in read_results(here)]
+    monkeypatch.setattr(module, "write_record", mock.Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(prompted(opened, "sailing anchor "), tasks, [32], here, view)
+    monkeypatch.undo()
+    evaluate(prompted(opened, "bread "), tasks, [32], here, view)
+    assert [s.value for s in read_results(here)] == before
+
+
+def test_a_mean_over_tasks_follows_its_parts(opened, tmp_path, view):
+    parts = [local_tasks(local_folders.pairs(tmp_path / name, "score"))[0] for name in ("one", "two")]
+    metadata = AggregateTaskMetadata(
+        name="Mean", description="Of two.", tasks=parts, main_score="cosine_spearman", type="STS", eval_splits=["test"]
+    )
+    mean = type("Mean", (AbsTaskAggregate,), {"metadata": metadata})()
+    for prompt in ("bread ", "sailing anchor "):
+        evaluate(prompted(opened, prompt), [mean], [32], tmp_path / "r", view)
+        found = {s.task: s.value for s in read_results(tmp_path / "r")}
+        assert found["Mean"] == pytest.approx((found["Local-one"] + found["Local-two"]) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError, RuntimeError, httpx2.ConnectError]
+)  # what `datasets` and its client raise
+def test_a_task_whose_data_cannot_be_loaded_does_not_stop_the_others(opened, data, tmp_path, view, monkeypatch, error):
     tasks = local_tasks(data)
 
     def unreachable(num_proc=None, **kwargs):
-        raise ConnectionError("no route to the Hub")
+        raise error("no route to the Hub")
 
     monkeypatch.setattr(tasks[0], "load_data", unreachable)
     with pytest.raises(EvaluationError, match=r"- Local-search: no route to the Hub"):
         evaluate(opened, tasks, [32], tmp_path / "r", view)
     assert [s.task for s in read_results(tmp_path / "r")] == ["Local-similarity"]
+
+
+def test_a_length_that_the_model_has_no_positions_for_is_refused(model_folder):
+    assert open_model(str(model_folder), device="cpu", max_length=512).model.max_seq_length == 512
+    with pytest.raises(EvaluationError, match=r"--max-length is 513, and .* has 512 positions"):
+        open_model(str(model_folder), device="cpu", max_length=513)
+
+
+def test_weights_that_were_cut_off_are_refused(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(EvaluationError, match="No sentence-transformers model loads from"):
+        open_model(str(tmp_path / "model"), device="cpu")
+
+
+@pytest.mark.parametrize("device", ["xyz", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(model_folder, device):
+    with pytest.raises(EvaluationError, match=f"--device {device} cannot be used: .* Name another"):
+        open_model(str(model_folder), device=device)
 
 
 def test_a_width_that_the_model_does_not_have_is_refused(opened):

@@ -126,6 +126,75 @@ def test_a_label_that_is_no_number_asks_for_its_value(write):
         write(PAIRS[:1], kind="sts", columns=SIDES | {"score": "label"})
 
 
+@pytest.mark.parametrize(
+    ("row", "recipe", "says"),
+    [
+        ({"sentence1": "a", "sentence2": "b", "score": [1]}, {"kind": "sts"}, r"the score \[1\] is no number"),
+        ({"sentence1": "a", "sentence2": "b", "label": 0.7}, {"kind": "pairs"}, "the label 0.7 is neither 0 nor 1"),
+        (
+            {"query": "q", "positives": "yes", "negatives": ["no"]},
+            {"kind": "reranking"},
+            "'yes' as positives .*lists of texts",
+        ),
+        (
+            {"query": "q", "positives": ["yes"], "negatives": [1]},
+            {"kind": "reranking"},
+            r"'\[1\]' as positives .*lists of texts",
+        ),
+        ({"query": "q", "text": ["yes"]}, {"kind": "retrieval"}, "text holds .*reads texts there"),
+        ({"query": "q", "text": "yes", "title": 1}, {"kind": "retrieval"}, "title holds .*reads texts there"),
+        ({"text": 1, "label": "a"}, {"kind": "clustering"}, "text holds .*reads texts there"),
+    ],
+)
+def test_a_value_that_is_not_what_its_kind_reads_is_refused(write, row, recipe, says):
+    with pytest.raises(EvaluationError, match=says):
+        write([row], **recipe)
+
+
+def test_a_reranking_leaves_out_rows_without_a_query_and_texts_that_are_null(write):
+    rows = [
+        {"query": None, "positives": ["yes"], "negatives": ["no"]},
+        {"query": "q", "positives": None, "negatives": ["no"]},
+        {"query": "r", "positives": ["yes", None], "negatives": ["no"]},
+    ]
+    found = rows_of(write(rows, kind="reranking") / "test.jsonl")
+    assert found == [{"query": "r", "positive": ["yes"], "negative": ["no"]}]
+
+
+def test_texts_without_a_label_are_no_label_of_their_own(write):
+    found = rows_of(
+        write([*LABELLED, *({"text": f"bare {i}", "label": None} for i in range(9))], kind="same_label") / "test.jsonl"
+    )
+    assert len(found) == 2 * len(LABELLED)
+    assert not [row for row in found if "bare" in row["sentence1"] + row["sentence2"]]
+
+
+@pytest.mark.parametrize("source", ["data/train.csv", "data"])
+def test_words_that_pandas_takes_for_nothing_are_words(tmp_path, source):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("text,label\nnull,none\nNA,none\nwhat,\n")
+    write_held_out({"mine": TaskRecipe(source=str(tmp_path / source), kind="clustering")}, tmp_path, 0)
+    assert sorted(row["text"] for row in rows_of(tmp_path / "mine" / "test.jsonl")) == ["NA", "null"]
+
+
+def test_pairs_without_a_score_are_left_out(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("sentence1,sentence2,score\na,b,1\nc,d,NaN\ne,f,\n")
+    write_held_out({"mine": TaskRecipe(source=str(file), kind="sts")}, tmp_path, 0)
+    assert [row["sentence1"] for row in rows_of(tmp_path / "mine" / "test.jsonl")] == ["a"]
+
+
+def test_a_file_without_a_row_is_refused(write):
+    with pytest.raises(RecipeError, match="it holds no row"):
+        write([], kind="clustering")
+
+
+@pytest.mark.parametrize("key", ["revision", "config"])
+def test_what_belongs_to_the_hub_is_refused_with_a_file(write, key):
+    with pytest.raises(RecipeError, match=rf"mine\.{key} is 'main', and .*rows.jsonl is on this machine"):
+        write(LABELLED, kind="clustering", **{key: "main"})
+
+
 def test_a_missing_column_is_named(write):
     with pytest.raises(RecipeError, match="Say where query is"):
         write(QUESTIONS, kind="retrieval")
@@ -136,9 +205,24 @@ def test_a_missing_column_is_named(write):
     [
         (TaskRecipe(), "t.source is missing"),
         (TaskRecipe(source="x", values={"a": 1.0}), "not of retrieval"),
+        (TaskRecipe(source="x", kind="sts", documents=9), "t.documents caps the passages of retrieval, .* kind: sts"),
         (TaskRecipe(source="x", kind="pairs", values={"a": 2.0}), "must be 0 and 1"),
+        (
+            TaskRecipe(source="x", columns={"question": "query"}),
+            "column for 'question', and kind: retrieval reads query, text",
+        ),
     ],
 )
 def test_what_can_be_seen_to_be_wrong_is_refused_before_anything_is_read(task, says):
     with pytest.raises(RecipeError, match=says):
         check_tasks({"t": task}, "recipe")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "two words"])
+def test_a_task_has_a_name_that_a_folder_can_have(name):
+    with pytest.raises(RecipeError, match="a name is made of letters, digits, -, _ and dots"):
+        check_tasks({name: TaskRecipe(source="x")}, "recipe")
+
+
+def test_every_role_that_a_kind_reads_can_have_a_column():
+    check_tasks({"t": TaskRecipe(source="x", columns={"title": "headline", "label": "topic"}, half="first")}, "recipe")

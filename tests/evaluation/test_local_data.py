@@ -22,6 +22,7 @@ from gecko_hf.evaluation.evaluate import model_meta
 from gecko_hf.evaluation.local_data import content_hash, local_tasks
 from gecko_hf.evaluation.local_task import is_local
 from gecko_hf.evaluation.run_task import Results, run_task
+from gecko_hf.evaluation.tasks import choose_tasks
 from gecko_hf.prompts import model_prompts
 
 TYPES = {
@@ -185,6 +186,25 @@ def test_changed_data_has_another_revision(tmp_path):
             "no example of the label 'y'",
         ),
         ({"test.jsonl": '{"query": "a", "positive": [], "negative": ["b"]}\n'}, "no positive"),
+        ({"test.jsonl": '{"query": "a", "positive": "abc", "negative": ["b"]}\n'}, "positive holds .* a list of texts"),
+        ({"test.csv": "query,positive,negative\na,abc,b\n"}, "A list is written in .jsonl or .parquet"),
+        ({"test.jsonl": '{"query": null, "positive": ["b"], "negative": ["c"]}\n'}, "query holds .* a text"),
+        ({"test.jsonl": '{"query": "a", "positive": ["b", null], "negative": ["c"]}\n'}, "row 1: a positive .* null"),
+        ({"test.jsonl": ""}, "it holds no row"),
+        ({"test.jsonl": '{"text": 1, "label": "x"}\n{"text": 2, "label": "y"}\n'}, "'text' holds .*texts are expected"),
+        ({"test.jsonl": '{"text": "a", "label": ["x"]}\n{"text": "b", "label": ["y"]}\n'}, "Give one word or number"),
+        ({"test.jsonl": '{"text": "a", "label": "x"}\n{"text": "b", "label": "x"}\n'}, "has one label alone"),
+        ({"test.jsonl": '{"sentence1": "a", "sentence2": "b", "score": "high"}\n'}, "a score is no number"),
+        ({"test.csv": "sentence1,sentence2,score\na,b,NaN\nc,d,1\n"}, "a score is NaN or infinite"),
+        ({"test.jsonl": '{"sentence1": "a", "sentence2": "b", "score": 1}\n' * 2}, "all scores are the same"),
+        (
+            {"dev.jsonl": '{"text": "a", "label": "x"}\n', "train.jsonl": '{"words": "b", "label": "x"}\n'},
+            "train.jsonl has the columns words, label, and another file beside it has 'text'",
+        ),
+        (
+            {"test.jsonl": '{"text": "a", "label": "x"}\n', "test.csv": "text,label\nb,y\n"},
+            "test.csv and test.jsonl are both the split test",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path, files, message):
@@ -208,6 +228,80 @@ def test_a_wrong_judgement_is_named_with_its_line(tmp_path, line, message):
         file.write(line + "\n")
     with pytest.raises(EvaluationError, match=message):
         local_tasks(folder)
+
+
+def test_judgements_may_stand_without_a_heading(tmp_path):
+    file = local_folders.beir(tmp_path / "search") / "qrels" / "test.tsv"
+    lines = file.read_text().partition("\n")[2]
+    file.write_text(lines)
+    (task,) = local_tasks(tmp_path / "search")
+    task.load_data()
+    assert len(task.dataset["default"]["test"]["relevant_docs"]) == len(lines.splitlines()) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("qrels/test.tsv", b"query-id\tcorpus-id\tscore\nq0\td\xe9\t1\n", "is not UTF-8"),
+        ("qrels/test.tsv", b"query-id\tcorpus-id\tscore\nq0\td0\t0\n", "calls no document relevant"),
+        ("corpus.jsonl", b"", "corpus.jsonl cannot be read as JSON lines: it holds no row"),
+        ("corpus.jsonl", b'{"_id": "d0", "text": 7}\n', "text holds .*texts are expected"),
+        ("top_ranked.jsonl", b"{broken\n", "line 1 is not JSON"),
+        ("top_ranked.jsonl", b"[1]\n", "line 1: expected query-id and corpus-ids"),
+        ("top_ranked.jsonl", b'{"query-id": "q0", "corpus-ids": "d0"}\n', "line 1: expected .*, a list"),
+        ("top_ranked.jsonl", b'{"query-id": "q0", "corpus-ids": ["d0"]}\n', "no candidates for 23 queries"),
+    ],
+)
+def test_search_data_that_cannot_be_used_is_refused(tmp_path, name, text, message):
+    folder = local_folders.beir(tmp_path / "search")
+    (folder / name).write_bytes(text)
+    with pytest.raises(EvaluationError, match=message):
+        local_tasks(folder)
+
+
+def test_search_without_judgements_says_so(tmp_path):
+    folder = local_folders.beir(tmp_path / "search")
+    (folder / "qrels" / "test.tsv").unlink()
+    with pytest.raises(EvaluationError, match=r"qrels/ holds no \.tsv file"):
+        local_tasks(folder)
+
+
+def test_a_subfolder_that_cannot_be_read_is_not_left_out_silently(tmp_path):
+    local_folders.labelled(tmp_path / "good", train=False)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "test.json").write_text("[]")
+    with pytest.raises(EvaluationError, match="in other there is none that can be read"):
+        local_tasks(tmp_path)
+
+
+def test_words_that_pandas_takes_for_nothing_are_words(tmp_path):
+    (tmp_path / "test.csv").write_text("text,label\nnull,none\nNone,NA\n")
+    (task,) = local_tasks(tmp_path)
+    task.load_data()
+    assert task.dataset["test"]["text"][:] == ["null", "None"]
+
+
+def test_columns_that_no_task_reads_may_be_empty(tmp_path):
+    (tmp_path / "test.jsonl").write_text(
+        '{"text": "a", "label": 1, "note": null}\n{"text": "b", "label": 2, "note": "x"}\n'
+    )
+    (task,) = local_tasks(tmp_path)
+    assert task.metadata.type == "Clustering"
+
+
+def test_data_sets_are_told_apart_by_the_whole_name_of_their_folder(tmp_path):
+    for name in ("日本", "中文"):
+        local_folders.labelled(tmp_path / name, train=False)
+    assert [task.metadata.name for task in local_tasks(tmp_path)] == ["Local-中文", "Local-日本"]
+
+
+def test_two_data_sets_of_one_name_are_refused_and_one_that_is_named_twice_is_measured_once(tmp_path):
+    one = local_folders.labelled(tmp_path / "a" / "mine", train=False)
+    other = local_folders.pairs(tmp_path / "b" / "mine", "score")
+    assert len(choose_tasks([], None, [one, one], paper=False)) == 1
+    with pytest.raises(EvaluationError, match="Two different data sets are called Local-mine"):
+        choose_tasks([], None, [one, other], paper=False)
 
 
 def test_two_documents_of_one_id_are_refused(tmp_path):

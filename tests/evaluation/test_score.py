@@ -78,6 +78,17 @@ def test_a_result_on_disk_is_not_computed_again(task, saved, tmp_path, monkeypat
     assert score(encoder, task, tmp_path / "r", label="t", role="gecko", dim=8) == first
 
 
+def test_a_model_whose_prompts_changed_is_scored_again(task, saved, tmp_path):
+    store = VectorStore(saved, tmp_path / "vectors")
+
+    def found(folder):
+        return score(stored_encoder(store, 8, "tests/worded"), task, tmp_path / folder, label="t", role="gecko", dim=8)
+
+    before = found("r")
+    saved.prompts = {**saved.prompts, "Retrieval-query": "bread sailing chess "}
+    assert found("r") == found("anew") != before
+
+
 def test_a_yardstick_that_changed_is_scored_again(task, saved, passages, tmp_path):
     """mteb itself would take the old result: it looks for missing splits only."""
     encoder = stored_encoder(VectorStore(saved, tmp_path / "vectors"), 8, "tests/changed")

@@ -134,6 +134,27 @@ class TestProvenance:
         assert {"SciFact", "NQ"} <= set(declared.training_datasets)
         assert declared.release_date == "2026-01-31"
 
+    def test_a_file_that_says_null_says_nothing(self, tmp_path):
+        (tmp_path / "d.yaml").write_text("training_datasets: null\n")
+        assert read_declaration(tmp_path / "d.yaml", None).training_datasets is None
+        assert "SciFact" in read_declaration(tmp_path / "d.yaml", self.run(tmp_path)).training_datasets
+
+    def test_one_name_in_the_place_of_a_list_is_refused(self, tmp_path):
+        (tmp_path / "d.yaml").write_text("training_datasets: SciFact\n")
+        with pytest.raises(RecipeError, match=r"training_datasets is 'SciFact'.*must be a list"):
+            read_declaration(tmp_path / "d.yaml", None)
+
+    @pytest.mark.parametrize("text", [b"license: [", b"license: \xe9"])
+    def test_a_file_that_is_no_yaml_is_refused(self, tmp_path, text):
+        (tmp_path / "d.yaml").write_bytes(text)
+        with pytest.raises(SubmissionError, match="is not readable YAML"):
+            read_declaration(tmp_path / "d.yaml", None)
+
+    def test_a_recipe_that_no_run_wrote_is_no_run(self, tmp_path):
+        (tmp_path / "recipe.yaml").write_text("name: mine\n")
+        with pytest.raises(SubmissionError, match="no run wrote its recipe"):
+            read_declaration(None, tmp_path)
+
     def test_own_text_is_no_mteb_data(self, tmp_path):
         assert read_declaration(None, self.run(tmp_path, path="docs/")).training_datasets == []
 
@@ -257,3 +278,8 @@ class TestSending:
         with pytest.raises(GeckoError, match=message):
             world(dry=False)
         assert not api.submit_results.called
+
+    def test_a_checkpoint_whose_weights_cannot_be_compared_is_refused(self, api, tmp_path):
+        (tmp_path / "pytorch_model.bin").write_bytes(b"weights")
+        with pytest.raises(SubmissionError, match=r"holds no \.safetensors file"):
+            sending.require_same_weights(tmp_path, HUB_ID, COMMIT)

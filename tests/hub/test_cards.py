@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import jinja2
 import pytest
@@ -9,11 +10,15 @@ import yaml
 from hub_server.store import check_card
 from huggingface_hub import DatasetCard, ModelCard
 
+from gecko_hf.evaluation.task_recipe import TaskRecipe
+from gecko_hf.fret.build import read_labels
 from gecko_hf.hub.cards import fret_card, model_card, render, size_category, table_cell
 from gecko_hf.hub.facts import energy
-from gecko_hf.hub.provenance import Pushed
+from gecko_hf.hub.provenance import Pushed, fret_provenance, model_provenance
+from gecko_hf.hub.summary import summarise
 from gecko_hf.hub.tables import gain, markdown_table
 from gecko_hf.prompts import model_prompts
+from gecko_hf.recipe import load_run_recipe
 from gecko_hf.run_folder import Paths
 
 
@@ -70,6 +75,51 @@ class TestTheModelCard:
         expected = {"datasets": ["org/fret"], "base_model": "org/base", "license": "apache-2.0"}
         assert metadata(card).items() >= expected.items()
         assert "c" * 40 in card
+
+    def test_tells_of_queries_for_choices_and_not_that_choices_were_made(self, real, paths):
+        card = model_card(real | {"yardstick": real["yardstick"] | {"dev_queries": 9}}, paths, "org/gecko", None)
+        assert "9 other queries were set apart to make choices on." in card
+
+    def test_of_one_width_promises_no_other(self, real, paths):
+        said = model_card(real | {"dims": [32]}, paths, "org/gecko", None)
+        assert "Matryoshka" not in said
+        assert "matryoshka" not in metadata(said)["tags"]
+
+    def test_cuts_vectors_that_are_wider_than_what_was_trained(self, real, paths, model):
+        assert "vectors[:, :" not in model
+        said = model_card(real | {"dims": [8]}, paths, "org/gecko", None)
+        assert "Its vectors have 8 dimensions, the first of the 32 that its files give." in said
+        snippet = re.findall(r"```python\n(.*?)```", said, re.DOTALL)[1].replace("org/gecko", str(paths.model))
+        made = {}
+        exec(snippet, made)
+        assert made["vectors"].shape == (1, 8)
+        assert made["vectors"].norm().item() == pytest.approx(1)
+
+    def test_names_the_base_as_the_run_found_it_whatever_lies_where_it_is_pushed_from(
+        self, real, paths, tmp_path, monkeypatch
+    ):
+        (tmp_path / "org" / "base").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path)
+        found = {"id": "org/base", "name": "base", "version": None}
+        hub, local = (
+            metadata(model_card(real | {"base": found | {"hub": hub}}, paths, "org/gecko", None))
+            for hub in (True, False)
+        )
+        assert hub["base_model"] == "org/base"
+        monkeypatch.chdir(paths.root)
+        assert "base_model" not in local
+
+    def test_names_the_sets_of_its_mixtures_that_are_on_the_hub(self, real, paths):
+        def entry(source, revision=None):
+            told = {"kind": "pairs", "source": source, "revision": revision, "weight": 1.0}
+            return {"rows": 1, "set_aside": {}, "recipe": told}
+
+        mixed = {"a": entry("org/pairs", "a" * 40), "b": entry("data/mine.jsonl"), "c": entry("org/pairs", "a" * 40)}
+        card = model_card(
+            real | {"mixtures": {"finetune": mixed}}, paths, "org/gecko", Pushed("org/fret", "c" * 40, "")
+        )
+        assert metadata(card)["datasets"] == ["org/fret", "org/pairs"]
+        assert check_card(card) == []
 
     def test_says_how_hours_become_energy_and_that_it_is_an_estimate(self, summary):
         summary |= {"seconds_total": 7200, "machine": "Linux, a processor, 4 cores"}
@@ -129,9 +179,13 @@ class TestWhatTheRecipeChose:
 
     @pytest.fixture
     def model_of(self, real, paths):
-        def model_of(mixtures=None, negative="last", **finetune):
-            stage = real["recipe"]["finetune"]
-            changed = {"finetune": stage | finetune, "fret": real["recipe"]["fret"] | {"negative": negative}}
+        def model_of(mixtures=None, negative="last", prefinetune=None, **finetune):
+            recipe = real["recipe"]
+            changed = {
+                "prefinetune": recipe["prefinetune"] | (prefinetune or {}),
+                "finetune": recipe["finetune"] | finetune,
+                "fret": recipe["fret"] | {"negative": negative},
+            }
             summary = real | {"recipe": real["recipe"] | changed, "mixtures": mixtures or {}}
             return self.flat(model_card(summary, paths, "org/gecko", None))
 
@@ -159,6 +213,8 @@ class TestWhatTheRecipeChose:
             ({"negative": "none"}, "rows of task, query and positive for training"),
             ({"negative_margin": 0.95}, "score is above 0.95 of the positive's are passed over"),
             ({"relevance": "expected"}, "by the expected grade of relevance (RC)"),
+            ({"task_distribution": "table"}, "A task is drawn, and a query for it is written for a seed passage by"),
+            ({"task_distribution": "original"}, "A task and a query are written for a seed passage by"),
         ],
     )
     def test_other_labels_are_told(self, fret_of, choice, says):
@@ -186,6 +242,25 @@ class TestWhatTheRecipeChose:
         assert "positives, every row's hard negatives and other queries" in said
         named = '`hard_negatives: "all"`, `duplicate_mask: true`, `false_negative_margin: 0.0`, `hardness: 5.0`.'
         assert f"equal weights; changed by {named}" in said
+
+    def test_without_rows_nothing_was_pre_finetuned(self, model_of, model):
+        assert "pre-finetuned on (lead, body) pairs of a corpus, then fine-tuned on FRet" in self.flat(model)
+        said = model_of(prefinetune={"rows": 0})
+        assert ": fine-tuned on FRet, a synthetic data set of a corpus." in said
+        assert "Loss of pre-finetuning" in model
+        assert "Loss of pre-finetuning" not in said
+
+    def test_rows_of_fret_that_were_not_read_are_not_claimed(self, model_of, model):
+        assert "rows over 64 passages, written and judged" in self.flat(model)
+        assert "40 rows over 64 passages, of which the first 10 were read, written and judged" in model_of(rows=10)
+
+    @pytest.mark.parametrize("source", [None, "org/other"])
+    def test_a_mixture_may_do_without_the_fret_of_the_run(self, model_of, source):
+        entry = {"kind": "fret", "source": source}
+        said = model_of({"finetune": {}}, prefinetune={"rows": 0}, mixture={"made": entry})
+        assert ("The FRet data set of the run is not among them." in said) is (source is not None)
+        assert ("a FRet data set that is not on the Hub" in said) is (source is None)
+        assert ("which it was trained on" in said) is (source is None)
 
     def test_in_a_mixture_sets_have_hard_negatives_or_none(self, model_of):
         assert "hard negatives where its set has them" in model_of(mixtures={"finetune": {}})
@@ -223,6 +298,34 @@ def test_of_two_models_the_card_shows_the_prompts_that_each_has_read(real, paths
     english, foreign = load_prompts().heads, load_prompts("multilingual").heads
     assert all(head in card for head in (english["p_qg"], foreign["p_ql"], foreign["p_rc"]))
     assert foreign["p_qg"] not in card
+
+
+def test_what_no_result_depends_on_stays_at_home(real, paths):
+    recipe = real["recipe"]
+    private = recipe | {
+        "output": "/home/me/runs/secret-project",
+        "executor": recipe["executor"] | {"setup": "export HF_TOKEN=hf_secret"},
+        "llm": recipe["llm"] | {"url": "http://10.0.0.7:8080", "api_key_env": "LLM_KEY"},
+    }
+    summary = real | {"recipe": private}
+    files = {"model.safetensors": b"x"}
+    told = [
+        fret_card(summary, paths, "org/fret"),
+        model_card(summary, paths, "org/gecko", None),
+        fret_provenance(summary, paths, files).decode(),
+        model_provenance(summary, files, None).decode(),
+    ]
+    for text in told:
+        assert "candidates" in text
+        assert not re.search("secret|10.0.0.7|LLM_KEY", text)
+
+
+def test_tasks_that_were_held_out_are_among_the_test_sets_of_the_card(paths):
+    recipe = load_run_recipe(paths.root)
+    task = TaskRecipe(source="org/pairs", kind="sts")
+    recipe = replace(recipe, evaluation=replace(recipe.evaluation, tasks={"alike": task}))
+    card = fret_card(summarise(recipe, paths, read_labels(paths.fret), ("a", "b")), paths, "org/fret")
+    assert "Queries and positives were checked against these test sets: alike." in card
 
 
 def test_a_name_with_signs_of_yaml_does_not_break_the_metadata(real, paths):

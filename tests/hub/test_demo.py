@@ -11,7 +11,7 @@ from clients import refused
 from hub_server import WRITE_TOKEN
 
 from gecko_hf.errors import HubError
-from gecko_hf.hub.demo import local_demo
+from gecko_hf.hub.demo import local_demo, space_config
 from gecko_hf.hub.push import open_finished
 from gecko_hf.space.app import Demo, Side, shorten
 
@@ -99,6 +99,13 @@ def test_a_model_of_another_prompt_format_is_refused(finished_run):
     other = recipe | {"encoder": recipe["encoder"] | {"prompt_format": "plain"}}
     with pytest.raises(HubError, match="trained with the format 'plain'"):
         local_demo(replace(run, summary=run.summary | {"recipe": other}), lambda _: None)
+
+
+def test_a_space_loads_the_base_at_the_revision_of_the_recipe(finished_run):
+    run = open_finished(finished_run)
+    recipe = run.summary["recipe"]
+    pinned = recipe | {"encoder": recipe["encoder"] | {"revision": "abc"}}
+    assert space_config(replace(run, summary=run.summary | {"recipe": pinned}), None, None)["base_revision"] == "abc"
 
 
 @needs_gradio

@@ -10,7 +10,7 @@ import pytest
 from clients import refused
 from hub_server import READ_TOKEN, WRITE_TOKEN, Refused
 
-from gecko_hf.run_folder import Paths
+from gecko_hf.run_folder import Paths, read_record, remove_record, write_record
 
 ENCODE = """
 from sentence_transformers import SentenceTransformer
@@ -177,6 +177,19 @@ class TestRefusals:
         child = clients.gecko("push", "fret", other, "org/fret", token=WRITE_TOKEN)
         assert "was made with another recipe; it differs in fret.candidates" in refused(child)
 
+    @pytest.mark.parametrize("stage", ["fret", "finetune", "evaluate", "report"])
+    def test_a_run_of_which_a_part_was_made_again_or_broke_off_since_its_report(self, run, clients, tmp_path, stage):
+        other = Paths(shutil.copytree(run, tmp_path / "other"))
+        record = read_record(other, stage)
+        remove_record(other, stage)
+        said = refused(clients.gecko("push", "model", other.root, "org/x", token=WRITE_TOKEN))
+        assert f"Finish it first: gecko-hf {'fret build' if stage == 'fret' else 'run'} {other.root}" in said
+        if stage != "report":
+            write_record(other, stage, "another key", record["seconds"], record["counts"])
+            assert f"{stage} ran again, or is not done, since its" in refused(
+                clients.gecko("push", "fret" if stage == "fret" else "model", other.root, "org/x", token=WRITE_TOKEN)
+            )
+
     def test_a_data_set_that_changed_since_it_was_pushed(self, pushed, run, clients, tmp_path):
         other = shutil.copytree(run, tmp_path / "other")
         (Paths(other).fret / "default" / "train.parquet").write_bytes(b"else")
@@ -232,6 +245,47 @@ def test_what_the_hub_says_to_a_commit_is_told_in_one_line_and_the_same_command_
     assert said in refused(child)
     assert clients.gecko("push", "fret", run, "org/busy", token=WRITE_TOKEN).returncode == 0
     del hub.store.repos["dataset", "org/busy"]
+
+
+def test_what_a_program_left_in_the_model_for_itself_is_not_sent(hub, run, clients, tmp_path):
+    copy = Paths(shutil.copytree(run, tmp_path / "run"))
+    for left in (".DS_Store", ".onnx-killed/onnx/model.onnx", ".ipynb_checkpoints/notes.md"):
+        (copy.model / left).parent.mkdir(parents=True, exist_ok=True)
+        (copy.model / left).write_bytes(b"mine")
+    child = clients.gecko("push", "model", copy.root, "org/clean", token=WRITE_TOKEN)
+    assert child.returncode == 0, child.stderr
+    files = hub.store.repos["model", "org/clean"].commits[head(hub, "model", "org/clean")].files
+    assert "model.safetensors" in files
+    assert [path for path in files if path.startswith(".") and path != ".gitattributes"] == []
+
+
+def test_a_model_that_read_no_fret_links_to_none_and_trace_says_so(pushed, hub, run, clients, tmp_path):
+    copy = Paths(shutil.copytree(run, tmp_path / "run"))
+    summary = copy.report / "summary.json"
+    found = json.loads(summary.read_text(encoding="utf-8"))
+    found["recipe"]["finetune"]["mixture"] = {"nq": {"kind": "pairs", "source": "org/nq"}}
+    summary.write_text(json.dumps(found), encoding="utf-8")
+    child = clients.gecko("push", "model", copy.root, "org/no-fret", "--public", token=WRITE_TOKEN)
+    assert child.returncode == 0, child.stderr
+    files = hub.store.repos["model", "org/no-fret"].commits[head(hub, "model", "org/no-fret")].files
+    assert json.loads(files["provenance.json"].data)["data_set"] is None
+    assert b"org/fret" not in files["README.md"].data
+    traced = clients.gecko("trace", "org/no-fret")
+    assert traced.returncode == 0, traced.stderr
+    assert "its recipe trains on no FRet" in traced.stdout
+
+
+def test_a_push_that_is_refused_makes_nothing_public(hub, run, clients, monkeypatch):
+    def refuse():
+        raise Refused(409, "Not now")
+
+    assert clients.gecko("push", "fret", run, "org/shy", token=WRITE_TOKEN).returncode == 0
+    monkeypatch.setitem(hub.meanwhile, "/commit/", refuse)
+    refused(clients.gecko("push", "fret", run, "org/shy", "--public", "--license", "mit", token=WRITE_TOKEN))
+    assert hub.store.repos["dataset", "org/shy"].private
+    assert clients.gecko("push", "fret", run, "org/shy", "--public", token=WRITE_TOKEN).returncode == 0
+    assert not hub.store.repos["dataset", "org/shy"].private
+    del hub.store.repos["dataset", "org/shy"]
 
 
 def test_a_file_over_the_hubs_limit(hub, run, clients, monkeypatch):

@@ -114,3 +114,32 @@ def test_the_chart_lies_beside_the_page_as_a_picture_of_its_own(page, tmp_path):
     svg = (tmp_path / "scores.svg").read_text(encoding="utf-8")
     assert svg.lstrip().startswith("<svg")
     assert "xmlns" in svg
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({}, "The best of the fused ranking became the positive"),
+        ({"positive": "ql"}, "The best by QL alone became the positive"),
+        ({"positive": "rc"}, "The best by RC alone became the positive"),
+        ({"positive": "retriever"}, "What the retriever found first became the positive"),
+        ({"positive": "seed"}, "The seed itself became the positive"),
+        ({"relevance": "expected"}, "RC the expected grade of relevance; higher is"),
+    ],
+)
+def test_the_page_tells_how_this_run_chose(summary, rows, texts, tmp_path, choice, says):
+    summary["recipe"]["fret"] = choice
+    text = Page(write_report(summary, CURVES, rows, texts, tmp_path).read_text(encoding="utf-8")).text
+    assert says in " ".join("".join(text).split())
+
+
+def test_the_page_says_that_the_base_keeps_the_prompts_of_its_authors(summary, rows, texts, tmp_path):
+    page = write_report(summary | {"task_scores": TASK_SCORES}, CURVES, rows, texts, tmp_path)
+    text = "".join(Page(page.read_text(encoding="utf-8")).text)
+    assert "The base (squares) is read with the prompts that its authors saved in it, if any" in text
+
+
+def test_what_fine_tuning_did_is_not_put_down_to_fret(summary):
+    assert any(
+        s.startswith("After fine-tuning it is 2.5 points above the model that was only") for s in findings(summary)
+    )

@@ -24,7 +24,7 @@ def scores():
 def test_there_is_a_chart_for_each_type_and_one_for_their_mean(scores):
     retrieval, sts, mean = task_charts(scores)
     assert [chart.labels[1] for chart in (retrieval, sts, mean)] == ["Retrieval", "STS", "mean over types"]
-    assert "untouched base, no prompts 50.0 at 8, 60.0 at 32; Gecko 65.0 at 8, 70.0 at 32." in retrieval.text
+    assert "untouched base 50.0 at 8, 60.0 at 32; Gecko 65.0 at 8, 70.0 at 32." in retrieval.text
     assert "Gecko 60.0 at 8, 65.0 at 32." in mean.text
 
 

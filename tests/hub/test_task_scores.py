@@ -54,3 +54,4 @@ def test_the_terminal_shows_every_line(scored):
     Console(file=screen, width=80).print(table)
     assert "…" not in screen.getvalue()
     assert "mean of Clustering" in screen.getvalue()
+    assert "the base with its own prompts, if any" in " ".join(screen.getvalue().split())

@@ -13,6 +13,7 @@ from tokenizers import normalizers
 
 from gecko_hf.errors import MissingExtraError, RecipeError
 from gecko_hf.model.encoder import base_name, check_dims, fingerprint, load_encoder, resolve_base, save_encoder
+from gecko_hf.model.rotation import rotate
 from gecko_hf.prompts import format_document, format_query, model_prompts
 
 TEXT = "the knight protects the pawn"
@@ -33,6 +34,16 @@ def test_a_saved_model_carries_the_prompt_table(saved):
 def test_a_saved_model_is_made_of_stock_modules_only(saved):
     modules = json.loads((saved / "modules.json").read_text())
     assert all(m["type"].startswith("sentence_transformers.") for m in modules)
+
+
+def test_a_model_that_is_saved_over_another_leaves_none_of_its_modules(tiny_model_path, saved):
+    before = {f.name for f in saved.iterdir()}
+    turned = load_encoder(str(tiny_model_path), 48)
+    rotate(turned, np.eye(32, dtype=np.float32))
+    save_encoder(turned, saved)
+    assert "2_Dense" in {f.name for f in saved.iterdir()} - before
+    save_encoder(load_encoder(str(tiny_model_path), 48), saved)
+    assert {f.name for f in saved.iterdir()} == before
 
 
 def test_every_route_to_a_vector_is_bit_equal(saved):

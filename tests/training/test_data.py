@@ -270,6 +270,10 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
             {"a": DataRecipe(kind="fever", source="x", columns={"negative_passages": "n"})},
             "Set hard_negatives: 1, or leave the column out.",
         ),
+        (
+            {"a": DataRecipe(kind="pairs", source="x", columns={"question": "query"})},
+            "a.columns names a column for 'question', and kind: pairs reads query, positive, title, negative, scores.",
+        ),
         ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
         ({"a": DataRecipe(kind="fret", of=["b"])}, "of and tasks go with kind: reread, and this is kind: fret"),
         ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is []. Name each once, of b."),
