@@ -106,7 +106,7 @@ class TestAnotherBackendBehindTheCommand:
         made = self.load(tmp_path, "judge.backend=local", "judge.model=m")
         assert (made.judge, made.llm.drop_words) == (LLMRecipe(backend="local", model="m"), 0.5)
 
-    @pytest.mark.parametrize("name", ["quickstart", "gecko-mini", "domain"])
-    def test_the_recipes_that_come_with_unigram_take_a_language_model(self, name):
-        made = load_recipe(f"recipes/{name}", ["llm.backend=local", "llm.model=m", "corpus.path=."])
+    @pytest.mark.parametrize(("name", "text"), [("quickstart", []), ("gecko-mini", []), ("domain", ["corpus.path=."])])
+    def test_the_recipes_that_come_with_unigram_take_a_language_model(self, name, text):
+        made = load_recipe(f"recipes/{name}", ["llm.backend=local", "llm.model=m", *text])
         assert made.llm == LLMRecipe(backend="local", model="m")
