@@ -92,6 +92,7 @@ def summarise(
         "versions": environment["versions"],
         "python": environment["python"],
         "machine": environment["machine"],
+        "computed": _computed(paths),
         "recipe": as_dict(recipe),
     }
 
@@ -123,6 +124,12 @@ def _mixtures(paths: Paths, recipe: Recipe) -> dict[str, Any]:
         for stage, file in files.items()
         if getattr(recipe, stage).mixture and file.exists()  # a FRet that is built alone has trained nothing
     }
+
+
+def _computed(paths: Paths) -> dict[str, Any]:
+    """Stage -> precision, kind of device and number of processes that it was trained with."""
+    files = {stage: paths.logs / f"{stage}_computed.json" for stage in ("prefinetune", "finetune")}
+    return {stage: json.loads(f.read_text(encoding="utf-8")) for stage, f in files.items() if f.exists()}
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.run_folder import write_json
 from gecko_hf.stages.run import Counts, Run
-from gecko_hf.training.processes import is_main
+from gecko_hf.training.processes import is_main, processes
 from gecko_hf.training.recipe import StageRecipe
 
 if TYPE_CHECKING:
@@ -177,13 +177,14 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
         set_seed(run.recipe.seed)  # the adapters' first weights are drawn here, before the trainer seeds anything
         add_lora(model, run.recipe.encoder.lora)
     checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
+    precision = precision_of(run.recipe.precision)
     with run.view.task("training") as report:
         curve = train_stage(
             model,
             in_format(rows, form),
             recipe,
             dims=run.recipe.encoder.dims,
-            precision=precision_of(run.recipe.precision),
+            precision=precision,
             seed=run.recipe.seed,
             folder=checkpoints,
             evaluator=evaluator,
@@ -194,6 +195,8 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     _wait()  # until every process has read the checkpoints that it needs
     if is_main():
         write_curve(curve, run.paths.logs / f"{stage}_curve.json")
+        computed = {"precision": precision, "device": model.device.type, "processes": processes()}
+        write_json(computed, run.paths.logs / f"{stage}_computed.json")
         remove_checkpoints(checkpoints)
 
 

@@ -121,6 +121,12 @@ class TestTheModelCard:
         assert metadata(card)["datasets"] == ["org/fret", "org/pairs"]
         assert check_card(card) == []
 
+    def test_names_the_precision_that_each_stage_was_computed_in(self, model, real, paths):
+        assert " Pre-finetuning computed in float32 on cpu. Fine-tuning computed in float32 on cpu.\n- Energy" in model
+        way = {"precision": "bfloat16", "device": "cuda", "processes": 8}
+        made = model_card(real | {"computed": {"finetune": way}}, paths, "org/m", None, None)
+        assert "cores. Fine-tuning computed in bfloat16 on cuda in 8 processes.\n" in made
+
     def test_says_how_hours_become_energy_and_that_it_is_an_estimate(self, summary):
         summary |= {"seconds_total": 7200, "machine": "Linux, a processor, 4 cores"}
         assert energy(summary) == {"hours": 2.0, "cores": 4, "watts": 10, "kwh": 0.08}
