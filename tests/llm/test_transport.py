@@ -14,7 +14,7 @@ from gecko_hf.llm.endpoints import transport as transport_module
 from gecko_hf.llm.endpoints.http import retry_after, verdict
 from gecko_hf.llm.endpoints.limiter import Limiter
 from gecko_hf.llm.endpoints.secret import Secret
-from gecko_hf.llm.endpoints.transport import LONGEST_WAIT, Failure, Transport
+from gecko_hf.llm.endpoints.transport import LONGEST_WAIT, SPACING, Failure, Transport
 
 
 def run(transport, sends):
@@ -276,7 +276,7 @@ class TestRetries:
         order = []
 
         async def ask(name: str) -> None:
-            await transport.call(lambda url: asyncio.sleep(0, order.append(f"{name} sent")))
+            await transport.call(lambda url: asyncio.sleep(4 * SPACING, order.append(f"{name} sent")))
             order.append(f"{name} seen")
 
         async def session():
@@ -286,6 +286,20 @@ class TestRetries:
         transport = Transport(["a"], concurrency=1, give_up=5)
         asyncio.run(session())
         assert order == ["first sent", "second sent", "first seen", "second seen"]
+
+    def test_requests_to_an_endpoint_leave_some_time_apart_however_many_there_is_room_for(self):
+        left: dict[str, list[float]] = {"a": [], "b": []}
+
+        async def send(url: str) -> None:
+            left[url].append(time.monotonic())
+            await asyncio.sleep(0.2)  # longer than it takes to send all
+
+        transport = Transport(list(left), concurrency=40, give_up=5)
+        with transport.at_full_concurrency():
+            run(transport, [send] * 80)
+        for times in left.values():
+            assert len(times) == 40
+            assert max(times) - min(times) > 39 * SPACING * 0.95
 
 
 class TestLimiter:

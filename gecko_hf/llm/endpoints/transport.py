@@ -6,7 +6,8 @@ endpoint that said it. An endpoint that fails again and again rests too, so that
 succeeded for `give_up` seconds the run ends; where others are answered, a request that goes on failing ends it.
 
 Whoever has read an answer sends the next request before anybody looks at that answer: where many come at once, the places of
-all but the first would otherwise stay empty until the callers have dealt with theirs.
+all but the first would otherwise stay empty until the callers have dealt with theirs. And requests to one endpoint leave some
+time apart: those that leave together are answered together, and again, so that it and we would work in turns.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 ATTEMPTS = 20  # ours: of one request while others succeed
 WAIT, LONGEST_WAIT = 0.05, 30.0  # ours: seconds before the second attempt, doubled each time, and the most
 FAILURES_TO_REST = 8  # ours: in a row
+SPACING = 0.0005  # ours: seconds between two requests to one endpoint, so 2,000 a second at most
 JUST_NOW = LONGEST_WAIT  # an endpoint that failed comes last for as long as a request may wait to be sent again
 
 
@@ -63,6 +65,14 @@ class Endpoint:
     rests_until: float = 0.0
     failures: int = 0  # in a row
     failed_at: float = -math.inf  # the last of them, refusals included
+    sent_at: float = -math.inf  # the last request
+
+    async def turn(self) -> None:
+        """Wait until `SPACING` has passed since the last request before this one."""
+        now = time.monotonic()
+        self.sent_at = max(now, self.sent_at + SPACING)
+        if self.sent_at > now:
+            await asyncio.sleep(self.sent_at - now)
 
 
 @dataclass
@@ -186,10 +196,11 @@ class Transport:
 
     async def _send_one(self, endpoint: Endpoint, request: Request) -> None:
         """Send a request to an endpoint where it has a place, and note what came of it."""
-        start, request.sender = time.monotonic(), asyncio.current_task()
-        answer = request.answer
+        request.sender, answer = asyncio.current_task(), request.answer
         try:
             try:
+                await endpoint.turn()
+                start = time.monotonic()
                 result = None if answer.done() else await request.send(endpoint.url)
             finally:
                 endpoint.limiter.in_flight -= 1
