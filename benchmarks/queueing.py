@@ -6,7 +6,7 @@ simulates what cannot be run here: how many requests a second one client process
 
 The model: a client process does one thing at a time (half of its work on a request before it is sent, half when it is answered);
 so does the front of each server, behind which `capacity` requests take `latency` seconds side by side. The limit of requests in
-flight is the package's own `Limiter`.
+flight is the package's own `Limiter`, and its requests to an endpoint leave `SPACING` apart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from llm_calls import Served, take_usage
 from llm_throughput import ours
 
 from gecko_hf.llm.endpoints.limiter import Limiter
-from gecko_hf.llm.endpoints.transport import WAIT
+from gecko_hf.llm.endpoints.transport import SPACING, WAIT
 
 MOST = 512  # requests in flight at one endpoint, as llm_throughput allows
 ROUNDS = 60  # of the last table: requests that each place takes
@@ -90,6 +91,7 @@ class Endpoint:
     limiter: Limiter
     in_flight: int = 0
     front_free: float = 0.0
+    sent_at: float = -math.inf
 
 
 def simulate(requests: int, endpoints: int, capacity: int, latency: float, client: float, server: float) -> float:
@@ -176,7 +178,8 @@ class Simulation:
             self.waiting += 1
             self.fill()
 
-        self.at(self.client_works(), arrives)
+        to.sent_at = max(self.client_works(), to.sent_at + SPACING)
+        self.at(to.sent_at, arrives)
 
 
 if __name__ == "__main__":
