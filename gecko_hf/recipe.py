@@ -224,10 +224,12 @@ def _check(recipe: Recipe, where: str) -> None:
 
 def _check_corpus(corpus: CorpusRecipe, where: str) -> None:
     """Whether there is text to read, and none that would not be."""
-    idle = "path" if corpus.source == "docstrings" else "packages"
-    if getattr(corpus, idle):
+    plain = CorpusRecipe()
+    of_files = [f.name for f in dataclasses.fields(corpus) if f.name not in ("source", "packages", "near_duplicate")]
+    idle = of_files if corpus.source == "docstrings" else ["packages"]
+    if given := [key for key in idle if getattr(corpus, key) != getattr(plain, key)]:
         raise RecipeError(
-            f"{where}: corpus.{idle} would not be read: corpus.source is {corpus.source}. Choose one: recipes/domain reads "
+            f"{where}: corpus.{given[0]} would not be read: corpus.source is {corpus.source}. Choose one: recipes/domain reads "
             "files, recipes/quickstart docstrings."
         )
     if corpus.source == "files" and not corpus.path:

@@ -225,6 +225,7 @@ def test_a_key_that_stands_there_twice_is_refused(tmp_path, text):
     ("text", "says"),
     [
         ("corpus: {source: docstrings, packages: [json], path: d}", "corpus.path would not be read"),
+        ("corpus: {source: docstrings, packages: [json], rows: 9}", "corpus.rows would not be read"),
         ("corpus: {packages: [json], path: d}", "corpus.packages would not be read: corpus.source is files"),
     ],
 )

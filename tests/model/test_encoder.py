@@ -142,3 +142,8 @@ def test_a_base_that_does_not_load_says_what_to_give(tmp_path):
 )
 def test_a_base_has_a_short_name_for_tables(base, name):
     assert base_name(base) == name
+
+
+def test_a_package_without_a_model_is_refused():
+    with pytest.raises(RecipeError, match="The package of package:yaml carries no model"):
+        resolve_base("package:yaml")

@@ -96,7 +96,12 @@ def test_pairs_of_the_corpus_that_overlap_with_a_test_set_are_left_out_and_count
 def test_without_rows_there_are_no_pairs_and_the_base_is_handed_on(run, monkeypatch):
     monkeypatch.setattr(train, "_train", lambda *_: pytest.fail("trained"))
     job = run("prefinetune.rows=0")
+    earlier = [job.paths.logs / f"prefinetune_{told}.json" for told in ("curve", "computed")]
+    for file in earlier:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}", encoding="utf-8")
     assert train.prefinetune_stage(job) == {"rows": 0}
+    assert not any(file.exists() for file in earlier)  # they would tell of training that is not in this model
     base, kept = job.base().state_dict(), SentenceTransformer(str(job.paths.prefinetuned)).state_dict()
     assert all(torch.equal(base[name], kept[name]) for name in base)
 
