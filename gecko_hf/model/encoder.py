@@ -118,10 +118,9 @@ def save_encoder(model: SentenceTransformer, folder: Path, prompts: Mapping[str,
 
     What an earlier model left in the folder goes: its ONNX files, and modules that this one need not have.
     """
-    listed = folder / "modules.json"
-    modules = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else []
-    for name in ("onnx", *(module["path"] for module in modules if module["path"])):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    # By their names, `1_Pooling`: a list of modules that a kill left half written could not be read.
+    for left in (folder / "onnx", *folder.glob("[0-9]*_*/")):
+        shutil.rmtree(left, ignore_errors=True)
     model.prompts = dict(prompts or model_prompts())
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
