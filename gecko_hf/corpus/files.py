@@ -16,6 +16,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -267,17 +268,9 @@ def hub_items(recipe: CorpusRecipe, report: Report) -> Iterator[Item]:
     """
     name = str(recipe.path)
     try:
-        with contextlib.suppress(errors.OfflineModeIsEnabled):  # what was loaded before is in the cache
-            # Asked first: it answers at once whether there is such a data set, load_dataset retries for half a minute.
-            HfApi().dataset_info(name, revision=recipe.revision, timeout=HUB_SECONDS)
         dataset = _open(name, recipe)
     except UNREACHED as error:
-        raise CorpusError(
-            f"There is no file or folder {name!r}, and no split {recipe.split!r} "
-            f"{f'of config {recipe.config!r} ' if recipe.config else ''}of a Hub data set of that name came: "
-            f"{' '.join(str(error).split())} ({type(error).__name__}). Give a path that exists or a data set that you can "
-            "reach; with HF_HUB_OFFLINE=1 one that was loaded before is used."
-        ) from error
+        raise _not_had(recipe, error) from error
     columns = require_text_column(dataset.column_names or list(next(iter(dataset), {})), name, recipe)
     total = recipe.rows if isinstance(dataset, datasets.IterableDataset) else len(dataset)
     number = 0
@@ -286,6 +279,32 @@ def hub_items(recipe: CorpusRecipe, report: Report) -> Iterator[Item]:
         if number % _BATCH == 0:
             report(number, total)
     report(number, total)
+
+
+def at_commit(recipe: CorpusRecipe) -> CorpusRecipe:
+    """The block with the commit that its branch or tag of a Hub data set stands at now; as it is for files, and offline.
+
+    Raises:
+        CorpusError: If there is no such data set.
+    """
+    if local_path(recipe) is not None:
+        return recipe
+    try:
+        commit = HfApi().dataset_info(str(recipe.path), revision=recipe.revision, timeout=HUB_SECONDS).sha
+    except errors.OfflineModeIsEnabled:  # what was loaded before is in the cache
+        return recipe
+    except UNREACHED as error:
+        raise _not_had(recipe, error) from error
+    return replace(recipe, revision=commit)
+
+
+def _not_had(recipe: CorpusRecipe, error: Exception) -> CorpusError:
+    return CorpusError(
+        f"There is no file or folder {recipe.path!r}, and no split {recipe.split!r} "
+        f"{f'of config {recipe.config!r} ' if recipe.config else ''}of a Hub data set of that name came: "
+        f"{' '.join(str(error).split())} ({type(error).__name__}). Give a path that exists or a data set that you can "
+        "reach; with HF_HUB_OFFLINE=1 one that was loaded before is used."
+    )
 
 
 def _open(name: str, recipe: CorpusRecipe) -> datasets.Dataset | datasets.IterableDataset:

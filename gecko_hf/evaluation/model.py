@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecko_hf.errors import EvaluationError
-from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, resolve_base
+from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, resolve_base
 from gecko_hf.prompts import model_prompts, paper_prompts
 
 if TYPE_CHECKING:
@@ -104,13 +104,6 @@ def _require_positions(model: SentenceTransformer, length: int, source: str) -> 
     for positions in (getattr(table, "num_embeddings", length) for table in tables):
         if length > positions:
             raise EvaluationError(f"--max-length is {length}, and {source} has {positions} positions. Give fewer.")
-
-
-def hub_commit(repository: str, revision: str | None) -> str:
-    """The commit that a branch or tag of a Hub model names now (or named when it was last cached, when offline)."""
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(repository, revision=revision, allow_patterns=["*config*.json", "modules.json"])).name
 
 
 def local_name(source: str) -> str:

@@ -15,6 +15,7 @@ import yaml
 from gecko_hf.evaluation.yardstick import read_queries
 from gecko_hf.fret.build import set_aside_counts
 from gecko_hf.hub.provenance import base_record
+from gecko_hf.model.base_commit import known_commit
 from gecko_hf.model.encoder import base_name
 from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
 from gecko_hf.run_folder import Paths, read_record
@@ -84,7 +85,7 @@ def summarise(
             "spent": totals(recipe, paths),
         },
         "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},
-        "base": base_record(asdict(recipe.encoder)) | {"name": base_name(recipe.encoder.base)},
+        "base": base_record(_encoder(recipe, paths)) | {"name": base_name(recipe.encoder.base)},
         "dims": sorted(recipe.encoder.dims, reverse=True),
         "notes": ([UNIGRAM_NOTE] if writer.backend == judge.backend == "unigram" else [])
         + ([] if human else [SYNTHETIC_NOTE]),
@@ -130,6 +131,12 @@ def _computed(paths: Paths) -> dict[str, Any]:
     """Stage -> precision, kind of device and number of processes that it was trained with."""
     files = {stage: paths.logs / f"{stage}_computed.json" for stage in ("prefinetune", "finetune")}
     return {stage: json.loads(f.read_text(encoding="utf-8")) for stage, f in files.items() if f.exists()}
+
+
+def _encoder(recipe: Recipe, paths: Paths) -> dict[str, Any]:
+    """The encoder's block, with the commit that was read where its base is on the Hub."""
+    commit = known_commit(recipe.encoder, paths.logs)
+    return asdict(recipe.encoder) | ({"revision": commit} if commit else {})
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

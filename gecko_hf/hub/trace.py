@@ -163,10 +163,10 @@ class Trace:
     def _corpus(self, corpus: Mapping[str, Any]) -> None:
         """The corpus; its `input` names a repository under `hub`, and files or packages by themselves."""
         what = corpus["path"] or ", ".join(corpus["packages"])
-        on_hub = (
-            corpus.get("input") is None or "hub" in corpus["input"]
-        )  # a record from before there was one: by its form
-        self._resolve("corpus", what, corpus.get("revision"), "corpus.revision", on_hub=on_hub)
+        found = corpus.get("input") or {"hub": what}  # a record from before there was one: by its form
+        on_hub = "hub" in found
+        revision = (found.get("revision") if on_hub else None) or corpus.get("revision")
+        self._resolve("corpus", what, revision, "corpus.revision", on_hub=on_hub)
 
     def _base(self, name: str, base: Mapping[str, Any]) -> None:
         """The encoder that training began with, or that found the candidates."""

@@ -84,10 +84,7 @@ def load_encoder(
         with same_draws():
             model = SentenceTransformer(name, revision=revision, model_kwargs=options)
     except (OSError, ValueError) as error:
-        raise RecipeError(
-            f"encoder.base is {base!r}, and no encoder loads from there: {error} "
-            "Give a folder, a Hub id such as jhu-clsp/ettin-encoder-150m, or package:NAME."
-        ) from error
+        raise no_encoder(base, error) from error
     if dim not in (None, model.get_embedding_dimension()):
         raise RecipeError(
             f"encoder.dim is {dim}, but {base!r} is a finished sentence-transformers model of width "
@@ -95,6 +92,21 @@ def load_encoder(
         )
     model.max_seq_length = max_seq_length
     return model
+
+
+def no_encoder(base: str, error: Exception) -> RecipeError:
+    """What is said where nothing loads from a base."""
+    return RecipeError(
+        f"encoder.base is {base!r}, and no encoder loads from there: {error} "
+        "Give a folder, a Hub id such as jhu-clsp/ettin-encoder-150m, or package:NAME."
+    )
+
+
+def hub_commit(repository: str, revision: str | None) -> str:
+    """The commit that a branch or tag of a Hub model names now (or named when it was last cached, when offline)."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=["*config*.json", "modules.json"])).name
 
 
 def check_dims(model: SentenceTransformer, dims: list[int]) -> None:

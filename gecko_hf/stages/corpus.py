@@ -15,20 +15,21 @@ from gecko_hf.stages.run import Counts, Run
 
 def corpus_stage(run: Run) -> Counts:
     """Read the text, merge near-identical passages, set the yardstick apart."""
-    recipe = run.recipe
+    recipe, source = run.recipe, run.recipe.corpus
     with Draft(run.paths.corpus_draft) as draft:
         with run.view.task("reading the corpus") as report:
-            if recipe.corpus.source == "docstrings":
+            if source.source == "docstrings":
                 from gecko_hf.corpus.docstrings import read_docstrings
 
-                documentation = read_docstrings(recipe.corpus.packages)
+                documentation = read_docstrings(source.packages)
                 draft.write(documentation.passages)
             else:
-                from gecko_hf.corpus.files import read_files
+                from gecko_hf.corpus.files import at_commit, read_files
 
-                draft.write(read_files(recipe.corpus, report))
+                source = at_commit(source)
+                draft.write(read_files(source, report))
         with run.view.task("merging near-identical passages") as report:
-            found = draft.finish(recipe.corpus.near_duplicate, run.paths.corpus, report)
+            found = draft.finish(source.near_duplicate, run.paths.corpus, report)
     run.__dict__.pop("passages", None)
     if found.passages < recipe.fret.candidates:
         raise CorpusError(
@@ -47,7 +48,7 @@ def corpus_stage(run: Run) -> Counts:
         counts["held_out"] = len(held_out)
     write_json(held_out, run.paths.corpus / "held_out.json")
     write_json(found.merged, run.paths.corpus / "merged.json")
-    write_json(input_state(recipe.corpus), run.paths.corpus / "input.json")
+    write_json(input_state(source), run.paths.corpus / "input.json")
     tasks = _write_tasks(run)
     return counts | ({"tasks": tasks} if tasks else {})
 

@@ -53,7 +53,7 @@ def _score_tasks(run: Run) -> int:
     names = {task.metadata.name for task in tasks}
     rows = []
     for role, source in (("base", recipe.encoder.base), ("gecko", str(paths.model))):
-        opened = open_model(source, revision=recipe.encoder.revision if role == "base" else None)
+        opened = open_model(source, revision=run.base_commit if role == "base" else None)
         widths = check_widths(opened, recipe.encoder.dims)
         evaluate(opened, tasks, widths, paths.task_results, run.view)
         rows += [

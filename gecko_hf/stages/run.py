@@ -42,6 +42,13 @@ class Run:
         file = self.paths.corpus / "held_out.json"
         return set(json.loads(file.read_text(encoding="utf-8")))
 
+    @cached_property
+    def base_commit(self) -> str | None:
+        """The commit of a base on the Hub, the same in every stage."""
+        from gecko_hf.model.base_commit import base_commit
+
+        return base_commit(self.recipe.encoder, self.paths.logs)
+
     def base(self) -> SentenceTransformer:
         """The untouched base encoder."""
         from gecko_hf.model.encoder import check_dims, load_encoder
@@ -52,7 +59,7 @@ class Run:
             encoder.max_seq_length,
             dim=encoder.dim,
             attention=None if encoder.attention == "auto" else encoder.attention,
-            revision=encoder.revision,
+            revision=self.base_commit,
         )
         check_dims(model, encoder.dims)
         return model

@@ -1,0 +1,44 @@
+"""Which commit of a Hub repository the base of a run is: asked once, and then the same in every stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gecko_hf.model.encoder import PACKAGE, hub_commit, no_encoder
+from gecko_hf.model.recipe import EncoderRecipe
+from gecko_hf.run_folder import write_json
+from gecko_hf.training.processes import is_main
+
+RECORD = "base.json"
+
+
+def base_commit(encoder: EncoderRecipe, logs: Path) -> str | None:
+    """The commit that the branch or tag of the base stood at when a run first asked; None for a folder or a package.
+
+    Args:
+        encoder: Names base and revision.
+        logs: Folder of the run's records, where the answer is kept.
+
+    Raises:
+        RecipeError: If there is no such base.
+    """
+    if encoder.base.startswith(PACKAGE) or Path(encoder.base).exists():
+        return None
+    if known := known_commit(encoder, logs):
+        return known
+    try:
+        commit = hub_commit(encoder.base, encoder.revision)
+    except (OSError, ValueError) as error:
+        raise no_encoder(encoder.base, error) from error
+    if is_main():
+        write_json({"base": encoder.base, "revision": encoder.revision, "commit": commit}, logs / RECORD)
+    return commit
+
+
+def known_commit(encoder: EncoderRecipe, logs: Path) -> str | None:
+    """What `base_commit` wrote of this base at this revision; None where it did not."""
+    file = logs / RECORD
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    same = (found.get("base"), found.get("revision")) == (encoder.base, encoder.revision)
+    return str(found["commit"]) if found and same else None
