@@ -464,9 +464,9 @@ def test_what_may_not_be_read_is_refused_alone_and_set_aside_among_others(unpriv
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tmp_path: Path, offline: bool):
     code = (
-        "from gecko_hf.corpus.files import read_files\nfrom gecko_hf.corpus.recipe import CorpusRecipe\n"
+        "from gecko_hf.corpus.files import at_commit, read_files\nfrom gecko_hf.corpus.recipe import CorpusRecipe\n"
         "from gecko_hf.errors import CorpusError\n"
-        "try:\n    list(read_files(CorpusRecipe(path='org/name')))\nexcept CorpusError as error:\n    print(error)\n"
+        "try:\n    list(read_files(at_commit(CorpusRecipe(path='org/name'))))\nexcept CorpusError as error:\n    print(error)\n"
     )
     closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1", "HF_HOME": str(tmp_path)}
     closed["HF_HUB_OFFLINE"] = str(int(offline))
