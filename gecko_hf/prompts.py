@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 PromptFormat = Literal["gecko", "sentence", "plain"]
 # Paper, Table 7: the format that won, and the two that it was compared with. A passage's side of `sentence` is ours, and so is
@@ -25,6 +28,8 @@ DOCUMENT_PREFIX: dict[PromptFormat, str] = {
     "sentence": "The title is {}, and the text is ",
     "plain": "{} ",
 }
+# What encode_query and encode_document of sentence-transformers try when they are handed no prompt.
+SIDE_NAMES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 NO_TITLE = "none"  # ours: the paper does not say what stands in for a missing title; EmbeddingGemma writes this word
 
 
@@ -122,6 +127,15 @@ def _parts(text: str) -> tuple[str, str, str]:
 def format_of(prompts: Mapping[str, str | None]) -> PromptFormat | None:
     """The format of a model's prompt table; None where it is not one of ours."""
     return next((form for form in QUERY_PREFIX if prompts.get("query") == query_prefix(SEARCH_RESULT, form)), None)
+
+
+def own_prompts(model: SentenceTransformer) -> dict[str, str]:
+    """What `encode_query` and `encode_document` of a model put first by themselves, under `query` and `document`."""
+    names = {
+        side: next((n for n in tried if n in model.prompts), model.default_prompt_name)
+        for side, tried in SIDE_NAMES.items()
+    }
+    return {side: (model.prompts.get(name) or "") if name else "" for side, name in names.items()}
 
 
 def title_and_text(title: str, text: str) -> str:

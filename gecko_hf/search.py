@@ -16,7 +16,7 @@ from gecko_hf.errors import GeckoError
 from gecko_hf.model.encoder import base_name, load_encoder
 from gecko_hf.model.vectors import cut, top_neighbours
 from gecko_hf.progress import View
-from gecko_hf.prompts import model_prompts
+from gecko_hf.prompts import own_prompts
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
 from gecko_hf.run_folder import Paths
 from gecko_hf.stages.run import Run
@@ -50,15 +50,14 @@ def search_table(folder: Path, query: str, top: int, dim: int | None) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("", justify="right")
     columns = []
-    prompts = model_prompts(recipe.encoder.prompt_format)
     run = Run(recipe, paths, View(Console(quiet=True)))
-    for label, model, ours in (
-        (f"{base_name(recipe.encoder.base)} (untouched)", run.base(), {}),
-        ("Gecko", load_encoder(str(paths.model), recipe.encoder.max_seq_length), prompts),
+    for label, model in (
+        (f"{base_name(recipe.encoder.base)} (untouched)", run.base()),
+        ("Gecko", load_encoder(str(paths.model), recipe.encoder.max_seq_length)),
     ):
-        store = run.store(model)
-        vectors = cut(store.encode(passages.texts, ours.get("document", "")), width)
-        asked = cut(store.compute([query], ours.get("query", "")), width)
+        store, prompts = run.store(model), own_prompts(model)
+        vectors = cut(store.encode(passages.texts, prompts["document"]), width)
+        asked = cut(store.compute([query], prompts["query"]), width)
         found, scores = top_neighbours(asked, vectors, top)
         columns.append([_cell(passages[i], float(s)) for i, s in zip(found[0], np.asarray(scores[0]), strict=True)])
         table.add_column(label, ratio=1)

@@ -23,6 +23,23 @@ def test_a_document_without_a_title_says_none(title):
     assert prompts.format_document("They meow.", title) == "title: none | text: They meow."
 
 
+@pytest.mark.parametrize(
+    ("given", "default", "found"),
+    [
+        ({}, None, {"query": "", "document": ""}),
+        ({"query": "q: ", "passage": "p: "}, None, {"query": "q: ", "document": "p: "}),
+        ({"query": "q: ", "corpus": "c: ", "document": "d: "}, None, {"query": "q: ", "document": "d: "}),
+        ({"s": "say: ", "query": "q: "}, "s", {"query": "q: ", "document": "say: "}),
+    ],
+)
+def test_a_models_own_prompts_are_those_that_it_puts_first_by_itself(tiny_model, given, default, found):
+    tiny_model.prompts, tiny_model.default_prompt_name = dict(given), default
+    own = prompts.own_prompts(tiny_model)
+    assert own == found
+    for side, encode in (("query", tiny_model.encode_query), ("document", tiny_model.encode_document)):
+        assert (encode("bread") == tiny_model.encode(own[side] + "bread", prompt="")).all()
+
+
 @pytest.mark.parametrize("text", ["x", "a | text: b", "task: t | query: y", ""])
 def test_without_its_prompt_a_text_is_what_it_was(text):
     assert prompts.without_prompt(prompts.format_query("fact checking", text)) == text

@@ -25,14 +25,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from gecko_hf.evaluation.quiet import quiet
-from gecko_hf.prompts import MTEB_TASK_TYPES
+from gecko_hf.prompts import MTEB_TASK_TYPES, SIDE_NAMES
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 SEARCH_TYPES = ("Retrieval", "Reranking", "InstructionRetrieval", "InstructionReranking")
-# What encode_query and encode_document of sentence-transformers try when they are handed no prompt.
-FALLBACKS = {PromptType.query: ("query",), PromptType.document: ("document", "passage", "corpus")}
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def literal_prompt(
     with quiet():
         name = get_prompt_name(known, task, side)
     if name is None and side is not None:
-        name = next((n for n in FALLBACKS[side] if n in model.prompts), None)
+        name = next((n for n in SIDE_NAMES[side.value] if n in model.prompts), None)
     name = name or model.default_prompt_name
     return name, (model.prompts.get(name) or "") if name else ""
 
@@ -149,7 +147,7 @@ def prompt_warnings(model: SentenceTransformer, rows: Sequence[PromptRow]) -> li
     ]
     known = known_prompts(model.prompts)
     # `passage` and `corpus` are sentence-transformers' names for documents; mteb drops them, encode_document reads them.
-    unread = [n for n in model.prompts if n not in known and n not in FALLBACKS[PromptType.document]]
+    unread = [n for n in model.prompts if n not in known and n not in SIDE_NAMES[PromptType.document.value]]
     found += [
         f"The prompt {name!r} is never read: mteb knows no task, task type or side of that name." for name in unread
     ]

@@ -69,7 +69,7 @@ class Workshop(Protocol):
         """Test sets that nothing may overlap."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """The retriever's vectors of texts, of unit length."""
+        """The retriever's vectors of queries, of unit length."""
 
 
 def choose_seeds(corpus: Sequence[Passage], exclude: set[str], count: int, order: Iterable[SupportsInt]) -> list[int]:

@@ -13,7 +13,7 @@ from gecko_hf.hub.provenance import Pushed, base_of, content_hash, read_pushed
 from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
 from gecko_hf.hub.push import FinishedRun, Say, publish
 from gecko_hf.model.encoder import PACKAGE
-from gecko_hf.prompts import MTEB_TASK_TYPES, SEARCH_RESULT, document_prefix
+from gecko_hf.prompts import MTEB_TASK_TYPES, SEARCH_RESULT, own_prompts
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -29,7 +29,7 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
     """What `space.json` holds: what to load, from the Hub where it was pushed and else from the run folder."""
     from gecko_hf.fret.build import read_rows
 
-    recipe, summary = run.summary["recipe"], run.summary
+    recipe, summary, base = run.summary["recipe"], run.summary, base_of(run.summary)
     if (form := prompt_format(recipe)) != "gecko":
         raise HubError(f"The demo writes Gecko's prompts, and this model was trained with the format {form!r}.")
     return {
@@ -39,12 +39,11 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
         "model_revision": model.commit if model else None,
         "fret": fret.id if fret else str(run.paths.fret),
         "fret_revision": fret.commit if fret else None,
-        "base": summary["base"]["id"],
-        "base_revision": recipe["encoder"].get("revision"),
+        "base": base["id"],
+        "base_revision": base["version"] if base["hub"] else None,
         "base_name": summary["base"]["name"],
         "max_seq_length": recipe["encoder"]["max_seq_length"],
         "dims": summary["dims"],
-        "document_prefix": document_prefix(),
         "tasks": [SEARCH_RESULT, *sorted({p.task for p in MTEB_TASK_TYPES.values()} - {SEARCH_RESULT})],
         "examples": [row["query"] for row in read_rows(run.paths.fret)[:EXAMPLES]],
     }
@@ -67,16 +66,16 @@ def local_demo(run: FinishedRun, say: Say) -> Demo:
     passages = read_corpus(run.paths.corpus)
     base = Run(load_run_recipe(run.paths.root), run.paths, View(Console(quiet=True))).base()
 
-    def side(name: str, model: SentenceTransformer, prefix: str) -> Side:
+    def side(name: str, model: SentenceTransformer, *, prompted: bool) -> Side:
         say(f"Embedding {len(passages):,} passages with {name} ...")
-        store = VectorStore(model, run.paths.vectors)
-        return Side(
-            name, store.encode(passages.texts, prefix), lambda text: store.compute([text])[0], prompted=bool(prefix)
-        )
+        store, own = VectorStore(model, run.paths.vectors), own_prompts(model)
+        first = "" if prompted else own["query"]
+        vectors = store.encode(passages.texts, own["document"])
+        return Side(name, vectors, lambda text: store.compute([text], first)[0], prompted)
 
     sides = (
-        side(f"{config['base_name']} (untouched)", base, ""),
-        side(config["name"], load_encoder(config["model"], config["max_seq_length"]), config["document_prefix"]),
+        side(f"{config['base_name']} (untouched)", base, prompted=False),
+        side(config["name"], load_encoder(config["model"], config["max_seq_length"]), prompted=True),
     )
     titles, bodies = [p.title for p in passages], [p.text for p in passages]
     rows = read_rows(run.paths.fret)

@@ -32,7 +32,7 @@ class Side:
     name: str
     passages: np.ndarray  # (passages, width)
     embed: Callable[[str], np.ndarray]  # text with its prefix -> (width,)
-    prompted: bool  # whether it was trained with prefixes
+    prompted: bool  # whether a query is embedded behind the prefix of its task
 
     def search(self, prefix: str, query: str, dim: int) -> list[tuple[int, float]]:
         """Rows and cosines of the best passages at a width, best first."""
@@ -174,13 +174,15 @@ def encode_side(
     model = SentenceTransformer(base, revision=revision)
     model.max_seq_length = config["max_seq_length"]
 
-    def embed(inputs: Any, **options: Any) -> np.ndarray:
-        return np.asarray(model.encode(inputs, prompt="", normalize_embeddings=True, **options))
+    def embed(query: str) -> np.ndarray:
+        # The prefix of the task is in the text, or the base has one of its own.
+        own: dict[str, Any] = {"prompt": ""} if prompted else {}
+        return np.asarray(model.encode_query(query, normalize_embeddings=True, **own))
 
-    # As the run's scores were measured: title and text in one string, with the document prefix where there is one.
-    prefix = config["document_prefix"] if prompted else ""
-    plain = [f"{prefix}{title} {text}".strip() for title, text in zip(titles, texts, strict=True)]
-    return Side(name, embed(plain, show_progress_bar=True), embed, prompted)
+    # As the run's scores were measured: title and text in one string, behind the model's own prefix of documents.
+    plain = [f"{title} {text}".strip() for title, text in zip(titles, texts, strict=True)]
+    passages = model.encode_document(plain, normalize_embeddings=True, show_progress_bar=True)
+    return Side(name, np.asarray(passages), embed, prompted)
 
 
 def main() -> None:

@@ -15,7 +15,9 @@ from rich.console import Console
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.llm.base import Annotator
+from gecko_hf.model.base_commit import RECORD
 from gecko_hf.progress import Report, View
+from gecko_hf.prompts import own_prompts
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
 from gecko_hf.run_folder import Paths
 from gecko_hf.stages.run import Run
@@ -55,9 +57,13 @@ class RunWorkshop:
         return self.run.store(self.run.base())
 
     @cached_property
+    def _prompts(self) -> dict[str, str]:
+        return own_prompts(self._store.model)
+
+    @cached_property
     def index_file(self) -> Path:
         """Where the index of the passages is kept, of a corpus that is too large for exact search."""
-        return self._store.file_of(self.run.passages.texts).with_suffix(".faiss")
+        return self._store.file_of(self.run.passages.texts, self._prompts["document"]).with_suffix(".faiss")
 
     @property
     def indexed(self) -> bool:
@@ -66,7 +72,7 @@ class RunWorkshop:
 
     def embed_passages(self, report: Report | None = None) -> Vectors:
         """The retriever's vectors of the corpus; computed once in a run folder, then memory-mapped."""
-        return self._store.encode(self.run.passages.texts, report=report)
+        return self._store.encode(self.run.passages.texts, self._prompts["document"], report)
 
     @cached_property
     def miner(self) -> Miner:
@@ -76,8 +82,8 @@ class RunWorkshop:
         return open_miner(self.embed_passages(), self.recipe.exact_up_to, self.index_file)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """The retriever's vectors of texts."""
-        return self._store.encode(texts)
+        """The retriever's vectors of queries."""
+        return self._store.encode(texts, self._prompts["query"])
 
     @property
     def tests(self) -> TestSets | None:
@@ -96,7 +102,7 @@ def publish(paths: Paths, storage: str) -> None:
     fs, root = fsspec.url_to_fs(storage)
     there = WorkFolder(storage)
     hashes = json.loads(there.read(PUBLISHED)) if there.exists(PUBLISHED) else {}
-    for part in (paths.root / RECIPE_FILE, paths.corpus, paths.vectors, paths.tasks):
+    for part in (paths.root / RECIPE_FILE, paths.logs / RECORD, paths.corpus, paths.vectors, paths.tasks):
         for file in [part] if part.is_file() else sorted(f for f in part.rglob("*") if f.is_file()):
             name = file.relative_to(paths.root).as_posix()
             with file.open("rb") as content:
@@ -117,8 +123,8 @@ def open_workshop(root: str) -> RunWorkshop:
     if "://" in root:
         folder = Path(tempfile.mkdtemp(prefix="gecko-run-"))
         fs, path = fsspec.url_to_fs(root)
-        for name in (RECIPE_FILE, "corpus", "vectors", "tasks"):
-            if name == "tasks" and not fs.exists(f"{path}/{name}"):
-                continue
-            fs.get(f"{path}/{name}", str(folder / name), recursive=name != RECIPE_FILE)
+        (folder / "logs").mkdir()
+        for name in (RECIPE_FILE, f"logs/{RECORD}", "corpus", "vectors", "tasks"):
+            if fs.exists(f"{path}/{name}"):
+                fs.get(f"{path}/{name}", str(folder / name), recursive=fs.isdir(f"{path}/{name}"))
     return RunWorkshop(Run(load_run_recipe(folder), Paths(folder), View(Console(quiet=True))))

@@ -208,11 +208,13 @@ def test_hugging_face_jobs_keep_their_parts_in_remote_storage(tmp_path, passages
 def test_a_job_opens_the_run_that_was_copied_to_storage(build, tmp_path):
     build("published", "fret.rows=6")
     paths = Paths(build.folder / "published")
+    (paths.logs / "base.json").write_text("{}")
     publish(paths, "memory://bucket/published")
     shop = open_workshop("memory://bucket/published")
     assert shop.run.paths.root != paths.root
     assert [p.id for p in shop.corpus] == [p.id for p in read_corpus(paths.corpus)]
     assert shop.recipe.rows == 6
+    assert (shop.run.paths.logs / "base.json").read_text() == "{}"  # at the commit of the base that the run reads
     open_workshop.cache_clear()
 
 

@@ -101,11 +101,11 @@ def test_a_model_of_another_prompt_format_is_refused(finished_run):
         local_demo(replace(run, summary=run.summary | {"recipe": other}), lambda _: None)
 
 
-def test_a_space_loads_the_base_at_the_revision_of_the_recipe(finished_run):
+@pytest.mark.parametrize(("hub", "revision"), [(True, "abc"), (False, None)])
+def test_a_space_loads_the_base_at_the_commit_that_the_run_read(finished_run, hub, revision):
     run = open_finished(finished_run)
-    recipe = run.summary["recipe"]
-    pinned = recipe | {"encoder": recipe["encoder"] | {"revision": "abc"}}
-    assert space_config(replace(run, summary=run.summary | {"recipe": pinned}), None, None)["base_revision"] == "abc"
+    base = run.summary["base"] | {"id": "org/base", "version": "abc", "hub": hub}
+    assert space_config(replace(run, summary=run.summary | {"base": base}), None, None)["base_revision"] == revision
 
 
 @needs_gradio

@@ -18,7 +18,7 @@ def published(tmp_path, monkeypatch):
     monkeypatch.setattr(
         type(fs), "put_file", lambda self, a, b: (copied.append(b.removeprefix(f"{root}/")), put(self, a, b))
     )
-    for name in ("recipe.yaml", "corpus/train.parquet", "vectors/v.npy", "tasks/mine/queries.jsonl"):
+    for name in ("recipe.yaml", "logs/base.json", "corpus/train.parquet", "vectors/v.npy", "tasks/mine/queries.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(f"one {name}")
 
@@ -32,7 +32,7 @@ def published(tmp_path, monkeypatch):
     return published
 
 
-PUBLISHED = ("recipe.yaml", "corpus/train.parquet", "vectors/v.npy", "tasks/mine/queries.jsonl")
+PUBLISHED = ("recipe.yaml", "logs/base.json", "corpus/train.parquet", "vectors/v.npy", "tasks/mine/queries.jsonl")
 
 
 def test_all_that_a_worker_needs_is_copied_once(published):
