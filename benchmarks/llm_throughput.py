@@ -19,6 +19,7 @@ from typing import Any
 from common import Clock, ratio, record, say
 from llm_calls import Served, take_usage
 
+from gecko_hf.llm.annotator import map_in_order
 from gecko_hf.llm.base import Sampling
 from gecko_hf.llm.endpoints.openai import OpenAIModel
 
@@ -77,11 +78,11 @@ def timed(work: Callable[[], object]) -> Clock:
 
 
 def ours(url: str, count: int, capacity: int, most: int = 512) -> Clock:
-    """Told nothing but the most that it may try."""
+    """Told nothing but the most that it may try; asked as the annotator asks."""
 
     async def session() -> None:
         async with OpenAIModel([url], model="m", concurrency=most) as llm:
-            await asyncio.gather(*(llm.generate(f"prompt {i}", GREEDY) for i in range(count)))
+            await map_in_order(lambda i: llm.generate(f"prompt {i}", GREEDY), range(count))
 
     return timed(lambda: asyncio.run(session()))
 

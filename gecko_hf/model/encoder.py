@@ -68,9 +68,10 @@ def load_encoder(
         revision: Commit of a Hub id.
 
     Raises:
-        RecipeError: If nothing loads under that name, or it cannot have this width.
+        RecipeError: If nothing loads under that name, or it cannot have this width or read so many tokens.
         MissingExtraError: If the package of a `package:` base is missing.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import is_sentence_transformer_model
 
@@ -79,11 +80,12 @@ def load_encoder(
     name = resolve_base(base)
     try:
         if not is_sentence_transformer_model(name, revision=revision):
-            return build_encoder(name, dim, max_seq_length=max_seq_length, attention=attention, revision=revision)
+            model = build_encoder(name, dim, max_seq_length=max_seq_length, attention=attention, revision=revision)
+            return _within_positions(model, base)
         options = {"dtype": "float32"} | ({} if attention is None else {"attn_implementation": attention})
         with same_draws():
             model = SentenceTransformer(name, revision=revision, model_kwargs=options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # the last of weights that are cut off
         raise no_encoder(base, error) from error
     if dim not in (None, model.get_embedding_dimension()):
         raise RecipeError(
@@ -91,6 +93,23 @@ def load_encoder(
             f"{model.get_embedding_dimension()}. Leave encoder.dim out, and name narrower widths in encoder.dims."
         )
     model.max_seq_length = max_seq_length
+    return _within_positions(model, base)
+
+
+def _within_positions(model: SentenceTransformer, base: str) -> SentenceTransformer:
+    """The model, if its learned positions reach as far as it is to read; computed positions have no end."""
+    import torch
+
+    table = getattr(getattr(getattr(model[0], "auto_model", None), "embeddings", None), "position_embeddings", None)
+    if not isinstance(table, torch.nn.Embedding):
+        return model
+    # RoBERTa and its like count from behind the padding's place.
+    positions = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    if model.max_seq_length and model.max_seq_length > positions:
+        raise RecipeError(
+            f"encoder.max_seq_length is {model.max_seq_length}, but {base!r} has positions for {positions} tokens. "
+            f"Set it to {positions} or less."
+        )
     return model
 
 

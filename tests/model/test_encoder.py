@@ -1,6 +1,7 @@
 """The saved checkpoint: stock modules, the prompt table, float32, and the same vectors on every route."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -131,6 +132,28 @@ def test_a_missing_package_names_the_pip_command():
 def test_a_base_that_does_not_load_says_what_to_give(tmp_path):
     with pytest.raises(RecipeError, match="no encoder loads from there"):
         load_encoder(str(tmp_path / "nothing"), 48)
+
+
+def test_a_base_whose_weights_are_cut_off_is_refused(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(RecipeError, match=r"no encoder loads from there: .*incomplete"):
+        load_encoder(str(tmp_path / "cut"), 48)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("bert", 20), ("roberta", 19), ("mpnet", 18)])
+def test_a_base_reads_no_further_than_its_positions_reach(bare_checkpoint, tmp_path, kind, most):
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.AutoConfig.for_model(
+        kind, vocab_size=500, max_position_embeddings=20, pad_token_id=0, **shape
+    )
+    torch.manual_seed(0)
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(bare_checkpoint("bert")).save_pretrained(tmp_path)
+    assert load_encoder(str(tmp_path), most).encode("bread " * 40).shape == (32,)
+    with pytest.raises(RecipeError, match=f"max_seq_length is {most + 1}, but .* has positions for {most} tokens"):
+        load_encoder(str(tmp_path), most + 1)
 
 
 @pytest.mark.parametrize(
