@@ -190,11 +190,7 @@ def _check(recipe: Recipe, where: str) -> None:
     check_encoder(recipe.encoder, where)
     corpus, fret = recipe.corpus, recipe.fret
     _check_corpus(corpus, where)
-    if recipe.evaluation.yardstick == "see_also" and corpus.source != "docstrings":
-        raise RecipeError(
-            f"{where}: evaluation.yardstick see_also reads the See Also sections of docstrings; "
-            f"with corpus.source {corpus.source} use held_out."
-        )
+    _check_yardstick(recipe, where)
     if not fret.tasks or sum(fret.tasks.values()) <= 0 or min(fret.tasks.values()) < 0:
         raise RecipeError(f"{where}: fret.tasks needs weights that are not negative and do not all vanish.")
     _, judge = recipe.llms
@@ -236,6 +232,24 @@ def _check_corpus(corpus: CorpusRecipe, where: str) -> None:
         raise RecipeError(f"{where}: corpus.path is missing. Name a file, a folder or a Hub data set: corpus.path=PATH")
     if corpus.source == "docstrings" and not corpus.packages:
         raise RecipeError(f"{where}: corpus.packages is empty. Name installed packages, for example [numpy, scipy].")
+
+
+def _check_yardstick(recipe: Recipe, where: str) -> None:
+    """Whether the corpus has the queries of the yardstick, and nothing is set that this one does not read."""
+    if recipe.evaluation.yardstick != "see_also":
+        return
+    if recipe.corpus.source != "docstrings":
+        raise RecipeError(
+            f"{where}: evaluation.yardstick see_also reads the See Also sections of docstrings; "
+            f"with corpus.source {recipe.corpus.source} use held_out."
+        )
+    plain = EvaluationRecipe()
+    for key in ("held_out", "held_out_most"):
+        if getattr(recipe.evaluation, key) != getattr(plain, key):
+            raise RecipeError(
+                f"{where}: evaluation.{key} would not be read: evaluation.yardstick is see_also, which holds no passage out. "
+                "Leave it out, or use evaluation.yardstick=held_out."
+            )
 
 
 def _check_dev_queries(recipe: Recipe, where: str) -> None:

@@ -109,6 +109,10 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("seed: 1", "corpus.path is missing"),
         ("corpus: {source: docstrings}", "corpus.packages is empty"),
         ("corpus: {path: d}\nevaluation: {yardstick: see_also}", "use held_out"),
+        (
+            "corpus: {source: docstrings, packages: [numpy]}\nevaluation: {yardstick: see_also, held_out: 0.1}",
+            "held_out would not be read",
+        ),
         ("- a\n- b", "a recipe is a mapping"),
         ("a: [1", "is not readable YAML"),
     ],
