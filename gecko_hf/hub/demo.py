@@ -119,7 +119,14 @@ def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed
         PROVENANCE: _dump({"kind": "space", "recipe": {"name": run.summary["name"]}, "files": {}}),
         "README.md": render("space/README.md.jinja", values).encode(),
     }
-    return publish(run, "space", Publisher(api, target, files), content_hash(SPACE, "app.py"), say)
+    pushed = publish(run, "space", Publisher(api, target, files), content_hash(SPACE, "app.py"), say)
+    loaded = (("model", model.id), ("dataset", fret.id))
+    if private := [name for kind, name in loaded if api.repo_info(name, repo_type=kind).private]:
+        say(
+            f"Private: {', '.join(private)}. The Space loads them when it has a secret HF_TOKEN that may read them (its "
+            "Settings, Variables and secrets)."
+        )
+    return pushed
 
 
 def _dump(value: dict[str, Any]) -> bytes:

