@@ -8,7 +8,7 @@ import pytest
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.endpoints import tokens as tokens_module
-from gecko_hf.llm.endpoints.tokens import Tokens
+from gecko_hf.llm.endpoints.tokens import Tokens, counter, load_tokenizer
 
 
 class Words:
@@ -56,6 +56,16 @@ def test_the_event_loop_goes_on_while_texts_are_counted_by_one_thread():
     assert beats >= 5
     assert len(words.threads) == 1
     assert threading.main_thread() not in words.threads
+
+
+@pytest.mark.parametrize("text", ["", "bread", "bread [SEP] oven", "bread oven " * 40, "é\u0301 unknown"])
+def test_tokens_are_those_of_the_tokenizer_and_never_cut(tiny_model_path, tmp_path, text):
+    saved = load_tokenizer(str(tiny_model_path))
+    saved.backend_tokenizer.enable_truncation(8)
+    saved.save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert counter(tokenizer)(text) == tokenizer(text)["input_ids"]
+    assert len(tokenizer("bread oven " * 40)["input_ids"]) == 82
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own tokenizer", "server"])

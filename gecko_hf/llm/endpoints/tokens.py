@@ -22,7 +22,7 @@ class Tokens:
     """
 
     def __init__(self, tokenizer: Any | None, ask: Callable[[str], Awaitable[list[int]]]) -> None:
-        self._tokenizer = tokenizer
+        self._count = None if tokenizer is None else counter(tokenizer)
         self._ask = ask
         self._kept: OrderedDict[str, list[int]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[list[int]]] = {}
@@ -30,7 +30,7 @@ class Tokens:
 
     async def of(self, text: str) -> list[int]:
         """The tokens of a text, special tokens in front included."""
-        if self._tokenizer is None:
+        if self._count is None:
             return await self._ask(text)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._count, text)
 
@@ -51,16 +51,25 @@ class Tokens:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _count(self, text: str) -> list[int]:
-        assert self._tokenizer is not None
-        return list(self._tokenizer(text)["input_ids"])
-
     def _settle(self, text: str, task: asyncio.Task[list[int]]) -> None:
         del self._asked[text]
         if not task.cancelled() and task.exception() is None:
             self._kept[text] = task.result()
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+
+
+def counter(tokenizer: Any) -> Callable[[str], list[int]]:
+    """What gives the tokens of one text: `input_ids` of the tokenizer, without the offsets that nobody reads here.
+
+    They are half of the time that a text of 330 tokens takes.
+    """
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:  # one in Python
+        return lambda text: list(tokenizer(text)["input_ids"])
+    fast.no_truncation()
+    fast.no_padding()
+    return lambda text: list(fast.encode_batch_fast([text])[0].ids)
 
 
 def load_tokenizer(path: str) -> Any:
