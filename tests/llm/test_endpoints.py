@@ -63,7 +63,7 @@ def test_texts_are_made_ready_as_places_become_free_and_special_tokens_are_looke
     llm = OpenAIModel(["http://127.0.0.1:9"], model="m", tokenizer=str(causal_path), concurrency=3)
     counted: list[str] = []
     count = llm.tokens._count
-    monkeypatch.setattr(llm.tokens, "_count", lambda text: counted.append(text) or count(text))
+    monkeypatch.setattr(llm.tokens, "_count", lambda texts: counted.extend(texts) or count(texts))
 
     async def session():
         gate = asyncio.Event()

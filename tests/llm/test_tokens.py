@@ -64,7 +64,7 @@ def test_tokens_are_those_of_the_tokenizer_and_never_cut(tiny_model_path, tmp_pa
     saved.backend_tokenizer.enable_truncation(8)
     saved.save_pretrained(tmp_path)
     tokenizer = load_tokenizer(str(tmp_path))
-    assert counter(tokenizer)(text) == tokenizer(text)["input_ids"]
+    assert counter(tokenizer)([text, "oven"]) == [tokenizer(text)["input_ids"], tokenizer("oven")["input_ids"]]
     assert len(tokenizer("bread oven " * 40)["input_ids"]) == 82
 
 
@@ -109,6 +109,22 @@ def test_one_who_is_cancelled_takes_nothing_from_the_others():
         return await tasks[1]
 
     assert asyncio.run(session()) == [1]
+
+
+def test_a_tokenizer_that_fails_fails_for_whoever_asked_and_goes_on():
+    class Picky(Words):
+        def __call__(self, text):
+            if text == "bad":
+                raise ValueError("no such word")
+            return super().__call__(text)
+
+    async def session():
+        tokens = Tokens(Picky(), nobody)
+        with pytest.raises(ValueError, match="no such word"):
+            await tokens.of("bad")
+        return await tokens.of("ab")
+
+    assert asyncio.run(session()) == [2]
 
 
 def test_what_is_asked_when_a_session_ends_is_not_waited_for_in_the_next():
