@@ -131,11 +131,13 @@ def format_of(prompts: Mapping[str, str | None]) -> PromptFormat | None:
 
 def own_prompts(model: SentenceTransformer) -> dict[str, str]:
     """What `encode_query` and `encode_document` of a model put first by themselves, under `query` and `document`."""
-    names = {
-        side: next((n for n in tried if n in model.prompts), model.default_prompt_name)
-        for side, tried in SIDE_NAMES.items()
-    }
+    names = {side: side_prompt_name(model, side) or model.default_prompt_name for side in SIDE_NAMES}
     return {side: (model.prompts.get(name) or "") if name else "" for side, name in names.items()}
+
+
+def side_prompt_name(model: SentenceTransformer, side: str) -> str | None:
+    """The name that a model's `encode_query` or `encode_document` finds for its side; None where it has the default only."""
+    return next((name for name in SIDE_NAMES[side] if name in model.prompts), None)
 
 
 def title_and_text(title: str, text: str) -> str:

@@ -25,7 +25,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gecko_hf.evaluation.quiet import quiet
-from gecko_hf.prompts import MTEB_TASK_TYPES, SIDE_NAMES
+from gecko_hf.prompts import MTEB_TASK_TYPES, SIDE_NAMES, side_prompt_name
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -82,7 +82,7 @@ def literal_prompt(
     with quiet():
         name = get_prompt_name(known, task, side)
     if name is None and side is not None:
-        name = next((n for n in SIDE_NAMES[side.value] if n in model.prompts), None)
+        name = side_prompt_name(model, side.value)
     name = name or model.default_prompt_name
     return name, (model.prompts.get(name) or "") if name else ""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.cards import render
+from gecko_hf.hub.client import plain_errors
 from gecko_hf.hub.facts import prompt_format
 from gecko_hf.hub.provenance import Pushed, base_of, content_hash, read_pushed
 from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
@@ -92,7 +93,7 @@ def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed
         say: Called with lines about what is done.
 
     Raises:
-        HubError: If either was not pushed, the base is a folder of this machine, or the Hub refuses.
+        HubError: If either was not pushed or is gone, the base is a folder of this machine, or the Hub refuses.
     """
     from importlib import metadata
 
@@ -119,14 +120,18 @@ def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed
         PROVENANCE: _dump({"kind": "space", "recipe": {"name": run.summary["name"]}, "files": {}}),
         "README.md": render("space/README.md.jinja", values).encode(),
     }
-    pushed = publish(run, "space", Publisher(api, target, files), content_hash(SPACE, "app.py"), say)
-    loaded = (("model", model.id), ("dataset", fret.id))
-    if private := [name for kind, name in loaded if api.repo_info(name, repo_type=kind).private]:
+    loaded = [("model", model.id), ("dataset", fret.id)] + ([] if base.startswith(PACKAGE) else [("model", base)])
+    if private := [name for kind, name in loaded if _is_private(api, kind, name)]:
         say(
             f"Private: {', '.join(private)}. The Space loads them when it has a secret HF_TOKEN that may read them (its "
             "Settings, Variables and secrets)."
         )
-    return pushed
+    return publish(run, "space", Publisher(api, target, files), content_hash(SPACE, "app.py"), say)
+
+
+def _is_private(api: HfApi, kind: str, repo_id: str) -> bool:
+    with plain_errors(repo_id):
+        return bool(api.repo_info(repo_id, repo_type=kind).private)
 
 
 def _dump(value: dict[str, Any]) -> bytes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gecko_hf.model.vectors import Vectors, VectorStore
 
 PUBLISHED = "published.json"
+OPTIONAL = (f"logs/{RECORD}", "tasks")  # of a base on the Hub, and of a run with held-out data sets
 
 
 class RunWorkshop:
@@ -124,7 +125,8 @@ def open_workshop(root: str) -> RunWorkshop:
         folder = Path(tempfile.mkdtemp(prefix="gecko-run-"))
         fs, path = fsspec.url_to_fs(root)
         (folder / "logs").mkdir()
-        for name in (RECIPE_FILE, f"logs/{RECORD}", "corpus", "vectors", "tasks"):
-            if fs.exists(f"{path}/{name}"):
-                fs.get(f"{path}/{name}", str(folder / name), recursive=fs.isdir(f"{path}/{name}"))
+        for name in (RECIPE_FILE, "corpus", "vectors", *OPTIONAL):
+            if name in OPTIONAL and not fs.exists(f"{path}/{name}"):
+                continue
+            fs.get(f"{path}/{name}", str(folder / name), recursive=fs.isdir(f"{path}/{name}"))
     return RunWorkshop(Run(load_run_recipe(folder), Paths(folder), View(Console(quiet=True))))

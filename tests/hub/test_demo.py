@@ -145,3 +145,5 @@ def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients, monk
     again = clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
     assert "Private: org/gecko. The Space loads them when it has a secret HF_TOKEN" in " ".join(again.stdout.split())
     assert repo.branches["main"] == before
+    monkeypatch.delitem(hub.store.repos, ("model", "org/gecko"))
+    assert "org/gecko" in refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
