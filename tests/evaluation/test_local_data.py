@@ -99,7 +99,7 @@ def by_hand(name, folder):
     test = test.rename_columns({"text": "sentences", "label": "labels"})
     return _mteb_task(
         "Clustering", AbsTaskClustering, "v_measure", {"test": test},
-        max_fraction_of_documents_to_embed=None, max_documents_per_cluster=2048,
+        max_fraction_of_documents_to_embed=None, max_documents_per_cluster=2048, n_clusters=50,
     )  # fmt: skip
 
 
@@ -132,6 +132,23 @@ def test_a_clustering_score_does_not_depend_on_what_ran_before(folder, minilm, t
     random.random()
     again, _ = run_task(encoder, task, Results(tmp_path / "b"))
     assert first.scores == again.scores
+
+
+def test_a_clustering_is_measured_by_fifty_starts_of_k_means(folder, minilm, tmp_path):
+    (task,) = local_tasks(folder / "groups")
+    encoder = ModelEncoder(minilm.model, RawVectors(minilm.model), 64, model_meta(minilm, 64))
+    result, _ = run_task(encoder, task, Results(tmp_path))
+    (scores,) = result.scores["test"]
+    starts = scores["v_measures"]["Level 0"]
+    assert len(starts) == 50
+    assert scores["main_score"] == pytest.approx(np.mean(starts))
+
+
+def test_a_clustering_result_of_other_settings_is_not_taken_for_this_one(folder, monkeypatch):
+    (before,) = local_tasks(folder / "groups")
+    monkeypatch.setattr("gecko_hf.evaluation.local_data.CLUSTER_EXPERIMENTS", 10)
+    (after,) = local_tasks(folder / "groups")
+    assert before.metadata.revision != after.metadata.revision
 
 
 def test_a_folder_of_folders_is_many_tasks(folder):
