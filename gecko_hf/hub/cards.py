@@ -83,6 +83,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         fret: The data set on the Hub that it learned from, or None where that was not pushed.
         licence: The Hub's identifier of the licence that the publisher declares.
     """
+    onnx = onnx_files(paths)
     values = {
         **_common(summary, licence),
         "name": name,
@@ -100,8 +101,10 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         "pairs": learns_from_pairs(summary["recipe"]),
         "energy": energy(summary),
         "quantized": quantized(paths),
-        "onnx": onnx_files(paths),
-        "padding": padding(paths.model),
+        "onnx": onnx,
+        "padding": padding(paths.model)
+        if onnx
+        else None,  # read from tokenizer.json, which a tokenizer in Python has not
         "on_hub": name != str(paths.model),
     }
     return render("model_cards/gecko.md.jinja", values)

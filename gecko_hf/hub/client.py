@@ -61,14 +61,22 @@ def writer(repo_id: str) -> HfApi:
 @contextmanager
 def plain_errors(repo_id: str) -> Iterator[None]:
     """Turn what the Hub's client raises in this block into a `HubError` about this repository."""
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     try:
         yield
     except OfflineModeIsEnabled:
         raise HubError("HF_HUB_OFFLINE is set, so the Hub cannot be reached. Unset it and run again.") from None
-    except (HfHubHTTPError, httpx.HTTPError, ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+    except (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        httpx.HTTPError,
+        ConnectionError,
+        TimeoutError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         message = _explain(_root(error), repo_id)
         if message is None:
             raise  # not the Hub's doing: a bug, which keeps its trace
@@ -76,8 +84,10 @@ def plain_errors(repo_id: str) -> Iterator[None]:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The error under the client's own `Error while uploading ...`, which tells only the file."""
-    while type(error) is RuntimeError and error.__cause__ is not None:
+    """The error under the client's own, which tells only the file, or that a download which failed is not in the cache."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while (type(error) is RuntimeError or isinstance(error, LocalEntryNotFoundError)) and error.__cause__ is not None:
         error = error.__cause__
     return error
 

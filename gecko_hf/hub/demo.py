@@ -10,9 +10,9 @@ from gecko_hf.errors import HubError
 from gecko_hf.hub.cards import render
 from gecko_hf.hub.client import plain_errors
 from gecko_hf.hub.facts import prompt_format
-from gecko_hf.hub.provenance import Pushed, base_of, content_hash, read_pushed
+from gecko_hf.hub.provenance import Pushed, base_of, content_hash
 from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
-from gecko_hf.hub.push import FinishedRun, Say, publish
+from gecko_hf.hub.push import FinishedRun, Say, publish, pushed_part
 from gecko_hf.model.encoder import PACKAGE
 from gecko_hf.prompts import MTEB_TASK_TYPES, SEARCH_RESULT, own_prompts
 
@@ -93,11 +93,12 @@ def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed
         say: Called with lines about what is done.
 
     Raises:
-        HubError: If either was not pushed or is gone, the base is a folder of this machine, or the Hub refuses.
+        HubError: If either was not pushed, has changed since or is gone, the base is a folder of this machine, or the Hub
+            refuses.
     """
     from importlib import metadata
 
-    fret, model = read_pushed(run.paths.root, "fret"), read_pushed(run.paths.root, "model")
+    fret, model = pushed_part(run, "fret"), pushed_part(run, "model")
     if fret is None or model is None:
         raise HubError(
             f"A Space loads from the Hub, and the {'model' if fret else 'data set'} of {run.paths.root} was not pushed. "

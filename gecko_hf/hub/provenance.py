@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gecko_hf.hub.facts import fret_prompts, prompts_of
-from gecko_hf.hub.publish import Files, sha256
+from gecko_hf.hub.publish import Files, git_id, sha256
 from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
 
 FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
@@ -33,13 +33,13 @@ class Pushed:
     content: str
 
 
-def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> bytes:
+def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files, card: bytes) -> bytes:
     """`provenance.json` of the data set."""
     recipe = published(summary["recipe"])
     return _dump(
         {
             "kind": "fret",
-            **_common(summary, files),
+            **_common(summary, files, card),
             "recipe": {key: recipe.get(key) for key in FRET_BLOCKS},
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
@@ -50,12 +50,12 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files) -> b
     )
 
 
-def model_provenance(summary: Mapping[str, Any], files: Files, fret: Pushed | None) -> bytes:
+def model_provenance(summary: Mapping[str, Any], files: Files, card: bytes, fret: Pushed | None) -> bytes:
     """`provenance.json` of the model; without a pushed data set its link is null."""
     return _dump(
         {
             "kind": "model",
-            **_common(summary, files),
+            **_common(summary, files, card),
             "recipe": published(summary["recipe"]),
             "base": base_of(summary),
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
@@ -74,9 +74,10 @@ def published(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _common(summary: Mapping[str, Any], files: Files) -> dict[str, Any]:
+def _common(summary: Mapping[str, Any], files: Files, card: bytes) -> dict[str, Any]:
     hashes = {path: sha256(content) for path, content in sorted(files.items())}
-    return {"made_at": summary["finished_at"], "versions": summary["versions"], "files": hashes}
+    # The card apart, which its owner may edit on the Hub: the next push must know that, and `trace` need not mind.
+    return {"made_at": summary["finished_at"], "versions": summary["versions"], "files": hashes, "card": git_id(card)}
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:

@@ -27,6 +27,7 @@ Content = Path | bytes
 Files = Mapping[str, Content]  # path in the repository -> what it holds
 
 PROVENANCE = "provenance.json"
+CARD = "README.md"
 KEPT = (".gitattributes",)  # the Hub's own
 NAMES = {"dataset": "data set", "model": "model", "space": "Space"}
 
@@ -40,7 +41,7 @@ class Target:
         id: `owner/name`.
         private: Whether it is private; None leaves an existing one as it is and makes a new one private.
         tag: A tag for the commit, or None.
-        force: Whether another recipe's artefact, or files that gecko_hf did not write, may be replaced.
+        force: Whether another recipe's artefact, files that gecko_hf did not write, or an edited card may be replaced.
     """
 
     kind: Kind
@@ -75,7 +76,8 @@ class Publisher:
         files: Everything that the repository is to hold, with a `provenance.json`.
 
     Raises:
-        HubError: If the repository holds another recipe's artefact or foreign files, or the tag names other content.
+        HubError: If the repository holds another recipe's artefact, foreign files or an edited card, or the tag names other
+            content.
     """
 
     def __init__(self, api: HfApi, target: Target, files: Files) -> None:
@@ -149,15 +151,14 @@ class Publisher:
         return {tag.name: tag.target_commit for tag in refs.tags}
 
     def _compare(self, theirs: Mapping[str, RepoFile]) -> Difference:
-        foreign = [path for path in theirs if path not in KEPT and path != "README.md"]
-        ours = self._check_owner(foreign) if foreign else set()
+        found = [path for path in theirs if path not in KEPT and path != CARD]
+        stale = self._stale(found, theirs.get(CARD)) if found else []
         send = [path for path, content in self.files.items() if not _same(content, theirs.get(path))]
-        stale = foreign if self.target.force else [path for path in theirs if path in ours]
-        delete = sorted(path for path in stale if path not in self.files)
+        delete = sorted(path for path in stale if path not in self.files and path in theirs)
         return Difference(send, delete, len(self.files) - len(send), sum(_size(self.files[path]) for path in send))
 
-    def _check_owner(self, found: list[str]) -> set[str]:
-        """The files that an earlier push of the same recipe wrote."""
+    def _stale(self, found: list[str], card: RepoFile | None) -> list[str]:
+        """The files that go where they are not sent again: those of an earlier push, or all where something else is replaced."""
         name, target = NAMES[self.target.kind], self.target
         if PROVENANCE not in found:
             if not target.force:
@@ -165,7 +166,7 @@ class Publisher:
                     f"The {name} {target.id} holds {len(found)} files that gecko_hf did not write ({found[0]}, ...). "
                     "Choose another name, or replace them all: --force"
                 )
-            return set()
+            return found
         theirs = read_provenance(self.api, target.kind, target.id, self.head or "main")
         mine = json.loads(_bytes(self.files[PROVENANCE]))
         different = differences(theirs.get("recipe", {}), mine["recipe"])
@@ -177,7 +178,15 @@ class Publisher:
                 f"The {name} {target.id} was made with another recipe; it differs in {shown}. "
                 "Choose another name, or replace it: --force"
             )
-        return set(theirs.get("files", {}))
+        if different:
+            return found
+        edited = card is not None and theirs.get("card") not in (None, card.blob_id)
+        if edited and not target.force and not _same(self.files[CARD], card):
+            raise HubError(
+                f"The card of {target.id} was edited since it was pushed, and this push would write over that. Keep a copy "
+                "of what was added; --force writes the card anew and leaves files of others as they are."
+            )
+        return list(theirs.get("files", {}))
 
     def _check_tag(self) -> None:
         tag = self.target.tag
@@ -202,6 +211,27 @@ def read_provenance(api: HfApi, kind: Kind, repo_id: str, revision: str) -> dict
     return found
 
 
+def declared_licence(api: HfApi, target: Target) -> str | None:
+    """The licence that a card on the Hub declares; None without one, or where the other files are not gecko_hf's."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    with plain_errors(target.id):
+        try:
+            info: Any = api.repo_info(target.id, repo_type=target.kind)
+        except RepositoryNotFoundError:
+            return None
+    found = {file.rfilename for file in info.siblings or []} - {CARD, *KEPT}
+    if info.card_data is None or (found and PROVENANCE not in found):
+        return None
+    licence = info.card_data.get("license")
+    return licence if isinstance(licence, str) else None  # a data set's may be a list
+
+
+def git_id(data: bytes) -> str:
+    """The id by which git, and so the Hub, names the bytes of a small file."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 def sha256(content: Content) -> str:
     """Hash of a file's bytes, read in blocks."""
     if isinstance(content, bytes):
@@ -216,8 +246,7 @@ def _same(content: Content, theirs: RepoFile | None) -> bool:
         return False
     if theirs.lfs is not None:
         return theirs.lfs.sha256 == sha256(content)
-    data = _bytes(content)
-    return theirs.blob_id == hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return theirs.blob_id == git_id(_bytes(content))
 
 
 def _size(content: Content) -> int:

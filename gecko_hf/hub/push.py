@@ -20,7 +20,7 @@ from gecko_hf.hub.provenance import (
     read_pushed,
     write_pushed,
 )
-from gecko_hf.hub.publish import NAMES, PROVENANCE, Content, Publisher, Target
+from gecko_hf.hub.publish import CARD, NAMES, PROVENANCE, Content, Publisher, Target, declared_licence
 from gecko_hf.hub.shards import shards
 from gecko_hf.hub.summary import outdated, read_summary
 from gecko_hf.hub.task_chart import TASKS_CHART, draw_tasks
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 CONFIGS = ("default", "labels", "corpus")
+PARTS = {"fret": "data set", "model": "model"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def push_fret(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: s
         api: A client that may write.
         target: Where to.
         say: Called with lines about what is done.
-        licence: The licence that the card declares.
+        licence: The licence that the card declares; by default that of the card on the Hub.
 
     Raises:
         HubError: If the Hub refuses, or holds something else under this name; nothing of it was changed then.
@@ -92,9 +93,10 @@ def push_fret(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: s
         files: dict[str, Content] = {}
         for config in CONFIGS:
             files |= shards(config, run.paths.fret, Path(work))
-        files[PROVENANCE] = fret_provenance(run.summary, run.paths, files)
-        files["README.md"] = fret_card(run.summary, run.paths, target.id, licence).encode()
-        return publish(run, "fret", Publisher(api, target, files), content_hash(run.paths.fret, "*.parquet"), say)
+        card = fret_card(run.summary, run.paths, target.id, licence or _kept_licence(api, target, say)).encode()
+        files[PROVENANCE] = fret_provenance(run.summary, run.paths, files, card)
+        files[CARD] = card
+        return publish(run, "fret", Publisher(api, target, files), content_of(run, "fret"), say)
 
 
 def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: str | None = None) -> Pushed:
@@ -105,7 +107,7 @@ def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: 
         api: A client that may write.
         target: Where to.
         say: Called with lines about what is done.
-        licence: The licence that the card declares.
+        licence: The licence that the card declares; by default that of the card on the Hub.
 
     Raises:
         HubError: If the Hub refuses, or holds something else under this name; nothing of it was changed then.
@@ -114,18 +116,19 @@ def push_model(run: FinishedRun, api: HfApi, target: Target, say: Say, licence: 
     files: dict[str, Content] = {
         file.relative_to(run.paths.model).as_posix(): file
         for file in sorted(run.paths.model.rglob("*"))
-        if file.is_file() and file.name != "README.md" and not _hidden(file.relative_to(run.paths.model))
+        if file.is_file() and file.name != CARD and not _hidden(file.relative_to(run.paths.model))
     }
     files["scores.svg"] = run.paths.report / "scores.svg"
     if draw_tasks(run.summary["task_scores"], run.paths.report / TASKS_CHART):  # older reports have none
         files[TASKS_CHART] = run.paths.report / TASKS_CHART
-    files[PROVENANCE] = model_provenance(run.summary, files, fret)
-    files["README.md"] = model_card(run.summary, run.paths, target.id, fret, licence).encode()
+    card = model_card(run.summary, run.paths, target.id, fret, licence or _kept_licence(api, target, say)).encode()
+    files[PROVENANCE] = model_provenance(run.summary, files, card, fret)
+    files[CARD] = card
     publisher = Publisher(api, target, files)
     if publisher.difference.send:
         say("Loading it in a fresh process without gecko_hf, to compare its vectors ...")
         say(f"Equal with each of its {check_loads_anywhere(run.paths.model)} prompts.")
-    return publish(run, "model", publisher, content_hash(run.paths.model, "*.safetensors"), say)
+    return publish(run, "model", publisher, content_of(run, "model"), say)
 
 
 def _hidden(path: Path) -> bool:
@@ -135,13 +138,42 @@ def _hidden(path: Path) -> bool:
 
 def _pushed_fret(run: FinishedRun, say: Say) -> Pushed | None:
     """Where the data set that this model learned from was pushed."""
-    fret = read_pushed(run.paths.root, "fret")
-    again = f"gecko-hf push fret {run.paths.root} {fret.id if fret else 'OWNER/NAME'}"
+    fret = pushed_part(run, "fret")
     if fret is None:
-        say(f"The data set of this run is not on the Hub, so the model's card cannot link to it. First: {again}")
-    elif fret.content != content_hash(run.paths.fret, "*.parquet"):
-        raise HubError(f"The data set of {run.paths.root} has changed since it was pushed. First: {again}")
+        say(
+            "The data set of this run is not on the Hub, so the model's card cannot link to it. First: "
+            f"gecko-hf push fret {run.paths.root} OWNER/NAME"
+        )
     return fret
+
+
+def content_of(run: FinishedRun, part: str) -> str:
+    """The hash of what a part of a run (`fret` or `model`) consists of now."""
+    folder, pattern = {"fret": (run.paths.fret, "*.parquet"), "model": (run.paths.model, "*.safetensors")}[part]
+    return content_hash(folder, pattern)
+
+
+def pushed_part(run: FinishedRun, part: str) -> Pushed | None:
+    """Where a part of a run (`fret` or `model`) was pushed, as it is now; None if it was not.
+
+    Raises:
+        HubError: If it has changed since.
+    """
+    pushed = read_pushed(run.paths.root, part)
+    if pushed and pushed.content != content_of(run, part):
+        raise HubError(
+            f"The {PARTS[part]} of {run.paths.root} has changed since it was pushed. First: "
+            f"gecko-hf push {part} {run.paths.root} {pushed.id}"
+        )
+    return pushed
+
+
+def _kept_licence(api: HfApi, target: Target, say: Say) -> str | None:
+    """The licence that the card on the Hub declares: a push that names none does not take it back."""
+    licence = declared_licence(api, target)
+    if licence:
+        say(f"Licence: {licence}, which the card of {target.id} declares; --license changes it.")
+    return licence
 
 
 def publish(run: FinishedRun, part: str, publisher: Publisher, content: str, say: Say) -> Pushed:

@@ -109,11 +109,11 @@ class Trace:
         self._rows(repo_id, commit, record)
 
     def _provenance(self, kind: Kind, repo_id: str, commit: str) -> dict[str, Any]:
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import RemoteEntryNotFoundError
 
         try:
             return read_provenance(self.api, kind, repo_id, commit)
-        except EntryNotFoundError:
+        except RemoteEntryNotFoundError:
             raise HubError(
                 f"{repo_id} has no {PROVENANCE} at {commit[:12]}: it was not pushed by gecko-hf, so there is nothing to "
                 "follow."

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import jinja2
@@ -272,6 +273,13 @@ class TestWhatTheRecipeChose:
         assert "hard negatives where its set has them" in model_of(mixtures={"finetune": {}})
 
 
+def test_a_model_whose_tokenizer_is_written_in_python_gets_its_card(real, paths, tmp_path):
+    """PhoBERT's or BertJapanese's: saved without a tokenizer.json."""
+    copy = Paths(shutil.copytree(paths.root, tmp_path / "run"))
+    (copy.model / "tokenizer.json").unlink()
+    assert "SentenceTransformer(" in model_card(real, copy, "org/gecko", None)
+
+
 def test_both_cards_say_that_no_llm_was_used(model, fret):
     assert "No LLM was used" in model
     assert "No LLM was used" in fret
@@ -318,8 +326,8 @@ def test_what_no_result_depends_on_stays_at_home(real, paths):
     told = [
         fret_card(summary, paths, "org/fret"),
         model_card(summary, paths, "org/gecko", None),
-        fret_provenance(summary, paths, files).decode(),
-        model_provenance(summary, files, None).decode(),
+        fret_provenance(summary, paths, files, b"").decode(),
+        model_provenance(summary, files, b"", None).decode(),
     ]
     for text in told:
         assert "candidates" in text

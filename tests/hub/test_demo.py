@@ -13,6 +13,7 @@ from hub_server import WRITE_TOKEN
 from gecko_hf.errors import HubError
 from gecko_hf.hub.demo import local_demo, space_config
 from gecko_hf.hub.push import open_finished
+from gecko_hf.run_folder import Paths
 from gecko_hf.space.app import Demo, Side, shorten
 
 needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="pip install 'gecko-hf[demo]'")
@@ -121,6 +122,14 @@ def test_the_page_is_made(run, clients):
 @needs_gradio
 def test_a_space_is_refused_before_its_parts_are_pushed(finished_run, clients):
     assert "the data set of" in refused(clients.gecko("push", "space", finished_run, "org/demo", token=WRITE_TOKEN))
+
+
+@needs_gradio
+def test_a_space_of_a_model_that_was_trained_again_since_it_was_pushed_is_refused(pushed, run, tmp_path, clients):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (Paths(folder).model / "model.safetensors").write_bytes(b"else")
+    said = refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
+    assert f"has changed since it was pushed. First: gecko-hf push model {folder} org/gecko" in said
 
 
 @needs_gradio

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from clients import refused
 from hub_server import READ_TOKEN, WRITE_TOKEN, Refused
+from hub_server.store import Blob
 
 from gecko_hf.run_folder import Paths, read_record, remove_record, write_record
 
@@ -210,6 +211,49 @@ def test_files_of_other_origin_are_replaced_by_force_only(hub, run, clients):
     assert clients.python(load("org/taken"), token=READ_TOKEN) == local(run, "default")
     repo = hub.store.repos["dataset", "org/taken"]
     assert "thesis.txt" not in repo.commits[repo.branches["main"]].files
+
+
+class TestTheCardOnTheHub:
+    @pytest.fixture
+    def repo(self, hub, run, clients):
+        """A pushed data set, with files that somebody else committed."""
+        child = clients.gecko("push", "fret", run, "org/cared-for", "--license", "mit", token=WRITE_TOKEN)
+        assert child.returncode == 0, child.stderr
+        yield hub.store.repos["dataset", "org/cared-for"]
+        del hub.store.repos["dataset", "org/cared-for"]
+
+    def files(self, repo):
+        return repo.commits[repo.branches["main"]].files
+
+    def change(self, repo, path, data):
+        repo.add(self.files(repo) | {path: Blob(data, large=False)}, "theirs")
+
+    def test_a_licence_is_not_taken_back_by_a_push_that_names_none(self, repo, run, clients):
+        before = repo.branches["main"]
+        child = clients.gecko("push", "fret", run, "org/cared-for", "--public", token=WRITE_TOKEN)
+        assert "Licence: mit, which the card of org/cared-for declares" in child.stdout, child.stderr
+        assert repo.branches["main"] == before
+        clients.gecko("push", "fret", run, "org/cared-for", "--license", "cc0-1.0", token=WRITE_TOKEN)
+        assert b"license: cc0-1.0" in self.files(repo)["README.md"].data
+
+    def test_the_licence_that_a_new_repository_was_made_with_stays(self, hub, run, clients):
+        repo = hub.store.create("dataset", "org/by-hand", private=True)
+        self.change(repo, "README.md", b"---\nlicense: mit\n---\n")  # as the form on the website writes it
+        assert clients.gecko("push", "fret", run, "org/by-hand", token=WRITE_TOKEN).returncode == 0
+        assert b"license: mit" in self.files(repo)["README.md"].data
+
+    def test_what_was_written_into_it_there_is_not_lost(self, repo, run, clients):
+        self.change(repo, ".eval_results/x.yaml", b"x")
+        edited = self.files(repo)["README.md"].data + b"\n## MTEB\n"
+        self.change(repo, "README.md", edited)
+        said = refused(clients.gecko("push", "fret", run, "org/cared-for", token=WRITE_TOKEN))
+        assert "The card of org/cared-for was edited since it was pushed" in said
+        assert self.files(repo)["README.md"].data == edited
+        child = clients.gecko("push", "fret", run, "org/cared-for", "--force", token=WRITE_TOKEN)
+        assert child.returncode == 0, child.stderr
+        assert b"## MTEB" not in self.files(repo)["README.md"].data
+        assert b"license: mit" in self.files(repo)["README.md"].data
+        assert ".eval_results/x.yaml" in self.files(repo)
 
 
 def test_a_commit_of_somebody_else_in_the_meantime_is_not_overwritten(hub, run, clients, monkeypatch):

@@ -74,6 +74,14 @@ def test_a_revision_that_is_not_there(clients):
     assert "org/gecko has no such revision" in refused(clients.gecko("trace", "org/gecko", "--revision", "v9"))
 
 
+def test_a_connection_that_breaks_off_is_not_taken_for_a_model_of_others(clients, hub, model, monkeypatch):
+    change(model, "config.json", b"{}")  # a commit that no cache holds
+    monkeypatch.setitem(hub.meanwhile, "/api/models/org/gecko", lambda: hub.cut_after(0))
+    said = refused(clients.gecko("trace", "org/gecko"))
+    hub.mend()
+    assert "The connection to the Hub broke off or could not be made" in said
+
+
 def record_of(repo):
     return json.loads(repo.commits[repo.branches["main"]].files["provenance.json"].data)
 

@@ -9,7 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .store import ORGS, READ_TOKEN, USER, WRITE_TOKEN, Blob, Refused, Store, check_card, is_large, now
+from .store import ORGS, READ_TOKEN, USER, WRITE_TOKEN, Blob, Refused, Store, card_data, check_card, is_large, now
 
 KIND = r"/api/(?P<kind>models|datasets|spaces)/(?P<name>[^/]+/[^/]+)"
 FILES = r"/(?:(?P<kind>datasets|spaces)/)?(?P<name>[^/]+/[^/]+)"
@@ -169,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             {
                 "id": name, "_id": "0", "sha": commit.oid, "private": repo.private, "author": name.split("/")[0],
                 "lastModified": commit.date, "createdAt": commit.date, "tags": [], "siblings": siblings,
+                "cardData": card_data(commit.files.get("README.md")),
             }
         )  # fmt: skip
 

@@ -116,6 +116,7 @@ class Store:
         if (kind, name) in self.repos:
             raise Refused(409, "You already created this repo", body={"error": "exists", "url": f"/{name}"})
         self.repos[kind, name] = Repo(kind, name, private)
+        return self.repos[kind, name]
 
     def put_large(self, oid, data):
         if hashlib.sha256(data).hexdigest() != oid:
@@ -150,6 +151,12 @@ class Store:
 def is_large(path, size):
     """Whether the Hub keeps a file of this name and size as a large one."""
     return path.endswith(LARGE_ENDINGS) or size > LARGE
+
+
+def card_data(card):
+    """The metadata of a README that a commit holds; None without one, or without metadata."""
+    parts = card.data.decode().split("---\n") if card else []
+    return yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0] else None
 
 
 def check_card(content):
