@@ -37,7 +37,7 @@ from gecko_hf.stages.fret import fret_stage
 from gecko_hf.stages.report import fret_report, report_stage
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.train import finetune_stage, prefinetune_stage
-from gecko_hf.training.processes import is_main, processes
+from gecko_hf.training.processes import is_main, processes, sharded
 from gecko_hf.training.recipe import StageRecipe
 
 
@@ -158,9 +158,10 @@ def plan(recipe: Recipe, paths: Paths, inputs: dict[str, Any]) -> list[Step]:
         keys[stage.name] = hash_of([stage.name, before, stage.config(recipe)])
         record = read_record(paths, stage.name)
         steps.append(Step(stage, keys[stage.name], record if record and record["key"] == keys[stage.name] else None))
-    # What a person has removed is made again; the pre-finetuned encoder only where fine-tuning is to read it.
+    # What a person has removed is made again; the pre-finetuned encoder only where a stage is to read it.
     gone = {stage.name for stage in STAGES if not getattr(paths, stage.leaves).exists()}
-    if "finetune" not in gone and next(step for step in steps if step.stage.name == "finetune").record:
+    todo = gone | {step.stage.name for step in steps if not step.record}
+    if not todo & ({"finetune"} | ({"evaluate"} if recipe.evaluation.prefinetuned else set())):
         gone.discard("prefinetune")
     return [replace(step, record=None) if step.stage.name in gone else step for step in steps]
 
@@ -263,11 +264,16 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
         The run folder.
 
     Raises:
-        OutputError: If a stage that this one reads from is not done.
+        OutputError: If a stage that this one reads from is not done, or the weights would be in shards.
         GeckoError: For anything else that the user can mend.
     """
     from gecko_hf.training.arguments import join_processes
 
+    if sharded():
+        raise OutputError(
+            "accelerate launch was told to spread the weights (FSDP), and sentence-transformers cannot save a model from such "
+            "shards. Launch with a whole model in each process: --config_file recipes/accelerate/ddp.yaml"
+        )
     check_requirements(recipe)
     with ExitStack() as held:
         with join_processes().main_process_first():

@@ -202,6 +202,23 @@ def test_what_was_removed_is_made_again_and_nothing_else(finished, recipe_file, 
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+def test_a_removed_encoder_is_made_again_for_the_scores_that_are_to_be_read_of_it(finished, recipe_file, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "r")
+    for removed in (Paths(folder).prefinetuned, Paths(folder).results):
+        shutil.rmtree(removed)
+    seen = run(recipe_file, folder)
+    assert [s for s in STAGES if f"\n{s}: " in f"\n{seen}"] == ["prefinetune", "evaluate"]
+    assert results(folder) == results(finished[0])
+
+
+def test_shards_of_weights_are_refused_before_any_work(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    recipe = load_recipe(recipe_file, [f"output={tmp_path / 'r'}"])
+    with pytest.raises(OutputError, match=r"cannot save a model from such shards.*ddp.yaml"):
+        pipeline.run_stage(recipe, "prefinetune", Console())
+    assert not (tmp_path / "r").exists()
+
+
 def test_fine_tuning_alone_waits_for_the_held_out_tasks_that_its_rows_may_not_overlap(recipe_file, tmp_path):
     mixture = f"finetune.mixture={{mine: {{kind: pairs, source: {tmp_path / 'rows.jsonl'}}}}}"
     tasks = f"evaluation.tasks={{alike: {{kind: sts, source: {tmp_path / 'pairs.jsonl'}}}}}"

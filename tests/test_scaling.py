@@ -95,10 +95,10 @@ TRAINING = re.findall(r"^\| `(gecko-\w+)` \| ([\d. ]+) \| (\d+ [^|]+) \|(.+)\|$"
 def test_negatives_hours_and_memory_of_training(recipe, size, gpus, rest):
     *negatives, before, after, memory = [cell.strip() for cell in rest.split("|")]
     parameters, embeddings, layers, hidden = size.split()
-    count, gpu = gpus.partition(",")[0].split()
+    count, gpu = gpus.split()
     given = ["--gpu", gpu, "--gpus", count, "--parameters", parameters, "--embeddings", embeddings, "--layers", layers]
     asked = ["train", "plan", str(ROOT / "recipes" / recipe), *given]
-    asked += ["--hidden", hidden, *(["--fsdp"] if "--fsdp" in gpus else [])]
+    asked += ["--hidden", hidden]
     command = [sys.executable, "-m", "gecko_hf", *asked]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "160"}, check=True)
     rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if re.match("│ (pre|fine)", line)]

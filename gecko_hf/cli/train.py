@@ -36,7 +36,6 @@ def plan(
     gpu: Annotated[str, typer.Option(help="A100-40GB, A100-80GB, H100, H200, L4 or RTX-4090.")] = "H100",
     gpus: Annotated[int, typer.Option(min=1, help="How many.")] = 8,
     mfu: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of their peak that is reached.")] = 0.35,
-    fsdp: Annotated[bool, typer.Option("--fsdp", help="Weights and their state are spread over the GPUs.")] = False,
     query_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a query, prompt included.")] = 32,
     passage_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a document.")] = 256,
     parameters: Annotated[
@@ -68,7 +67,7 @@ def plan(
         shape = Shape(round(1e6 * parameters), round(1e6 * (parameters - embeddings)), layers, hidden)
     else:
         shape = shape_of(settings.encoder.base, settings.encoder.revision)
-    hardware = Hardware(gpu, gpus, mfu, fsdp)
+    hardware = Hardware(gpu, gpus, mfu)
     stages = plan_training(settings, shape, hardware, query_tokens=query_tokens, passage_tokens=passage_tokens)
     console.print(plan_table(stages, shape, hardware))
     hours = embedding_seconds(shape, hardware, 1e6 * passage_tokens) / 3600

@@ -33,7 +33,7 @@ def build_encoder(
         base: Folder or Hub id of a transformers checkpoint without a pooling head.
         dim: Width of the vectors; the checkpoint's own by default.
         max_seq_length: Tokens that are read of a text, prompt included.
-        attention: `eager`, `sdpa` or `flash_attention_2`; the library's choice by default.
+        attention: `eager` or `sdpa`; the library's choice by default.
         revision: Commit of a Hub id.
 
     Raises:

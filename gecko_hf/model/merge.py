@@ -30,9 +30,12 @@ def merge_into(model: SentenceTransformer, other: SentenceTransformer, share: fl
     own, others = model.state_dict(), other.state_dict()
     if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in others.items()}:
         raise ValueError("The two models have different weights; only models of one architecture can be merged.")
+    moved: set[int] = set()
     with torch.no_grad():
         for name, tensor in own.items():
-            if tensor.is_floating_point():
+            # T5's embeddings stand there under two names, and would be moved twice.
+            if tensor.is_floating_point() and tensor.data_ptr() not in moved:
+                moved.add(tensor.data_ptr())
                 tensor.lerp_(others[name].to(tensor), share)
 
 

@@ -20,7 +20,7 @@ class EncoderRecipe:
     dim: int | None = None  # width of the vectors, where a bare checkpoint needs another than its own
     max_seq_length: int = number(64, low=8)
     dims: list[int] = field(default_factory=lambda: [384, 256, 128, 64])
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
     prompt_format: PromptFormat = "gecko"  # the others are for the paper's Table 7
     tasks: dict[str, str] = field(default_factory=dict)  # mteb task type -> task name, where it is not Table 9's
     lora: LoraRecipe = field(default_factory=LoraRecipe)

@@ -27,7 +27,8 @@ def precision_of(choice: str) -> str:
     if choice != "auto":
         return choice
     if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        # Older GPUs (T4, V100) emulate it, slower than float32.
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
 
 
@@ -107,4 +108,15 @@ def arguments(
     )
     # Without this the launcher's `mixed_precision` (ACCELERATE_MIXED_PRECISION) would stand in for a recipe's float32.
     made.mixed_precision = "bf16" if precision == "bfloat16" else "no"
+    return on_one_device(made)
+
+
+def on_one_device(made: SentenceTransformerTrainingArguments) -> SentenceTransformerTrainingArguments:
+    """Let a process train on one GPU, as `batch_size` and the count of negatives say.
+
+    The trainer by itself would copy the model to every GPU that it sees and multiply the batch by their number; several
+    GPUs are several processes here.
+    """
+    if made.n_gpu > 1:
+        made._n_gpu = 1
     return made

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.prompts import CLASSIFICATION, FACT_CHECKING, QUESTION_ANSWERING, SEARCH_RESULT, SEMANTIC_SIMILARITY
 
 Row = Mapping[str, Any]
@@ -99,8 +100,8 @@ def passages(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str
     The first positive and the first negatives are taken, which are the best-ranked (ours).
     """
     for row in rows:
-        positives, _ = _filled_ones(_texts(row["positive_passages"]))
-        negatives, scores = _filled_ones(_texts(row["negative_passages"]), row.get("scores"))
+        positives, _ = _filled_ones(_texts(row, "positive_passages"))
+        negatives, scores = _filled_ones(_texts(row, "negative_passages"), row.get("scores"))
         if positives:
             yield Example(row["query"], positives[0], negatives, scores=scores)
         else:
@@ -129,7 +130,7 @@ def fever(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
             continue
         evidence = row["evidence"]
         text = " ".join(_plain(e) for e in evidence) if isinstance(evidence, list) else evidence
-        known, _ = _filled_ones(_texts(row.get("negative_passages") or []))
+        known, _ = _filled_ones(_texts(row, "negative_passages"))
         yield Example(row["claim"], Text(text, row["title"] or ""), known) if _filled(text) else "no evidence"
 
 
@@ -180,6 +181,9 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         if not _filled(row["text"]):
             yield "empty text"
             continue
+        if row["label"] is None:
+            yield "no label"
+            continue
         texts.append(row["text"])
         classes.append(row["label"])
     members: dict[Any, list[int]] = defaultdict(list)
@@ -222,8 +226,19 @@ def _plain(passage: Any) -> str:
     return passage if isinstance(passage, str) else str(passage["text"])
 
 
-def _texts(found: Iterable[Any]) -> list[Text]:
-    """Passages as strings or as `{"title": ..., "text": ...}`."""
+def _texts(row: Row, column: str) -> list[Text]:
+    """Passages as strings or as `{"title": ..., "text": ...}`.
+
+    Raises:
+        RecipeError: If the column holds a text, whose letters would be taken for passages.
+    """
+    found = row.get(column)
+    if isinstance(found, str):
+        raise RecipeError(
+            f"{column} holds the text {found[:40]!r}, and `kind: passages` reads lists of texts there. For one passage a row "
+            "use `kind: pairs`, whose columns are query, positive and negative."
+        )
+    found = found or ()
     return [Text(p) if isinstance(p, str) else Text(p["text"], p.get("title") or "") for p in found]
 
 

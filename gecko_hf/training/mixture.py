@@ -17,7 +17,7 @@ import numpy as np
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.prompts import SEARCH_RESULT, format_document, format_query, title_and_text
-from gecko_hf.text import hash64, lead, sentences, without, words
+from gecko_hf.text import hash64, lead, sentences, without, word_count, words
 
 if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
@@ -81,7 +81,7 @@ def lead_body_pairs(
         passage = passages[row]
         opening = lead(passage.text)
         body = without(passage.text, opening) if opening else ""
-        fits = len(opening.split()) <= max_lead_words and len(body.split()) >= MIN_BODY_WORDS
+        fits = word_count(opening.split()) <= max_lead_words and word_count(body.split()) >= MIN_BODY_WORDS
         if passage.id in exclude or not fits:
             continue
         if tests and (match := tests.match(opening) or tests.match(body)):

@@ -62,13 +62,11 @@ class Hardware:
         gpu: A name of `GPUS`.
         count: How many.
         mfu: Share of their peak that is reached.
-        sharded: Whether weights, gradients and moments are spread over all of them (FSDP).
     """
 
     gpu: str = "H100"
     count: int = 1
     mfu: float = 0.35
-    sharded: bool = False
 
     @property
     def peak(self) -> float:
@@ -204,7 +202,7 @@ def _stage(
         negatives * (1 + stage.same_tower),
         tokens,
         tokens * operations / (hardware.count * hardware.peak * hardware.mfu),
-        _memory(stage, shape, texts, passage, rows, hardware.count if hardware.sharded else 1),
+        _memory(stage, shape, texts, passage, rows),
     )
 
 
@@ -229,11 +227,11 @@ def _steps(name: str, stage: StageRecipe, recipe: Recipe, rows: int) -> int:
     return max(1, total // rows) * stage.epochs
 
 
-def _memory(stage: StageRecipe, shape: Shape, texts: float, passage: int, rows: int, shards: int) -> float:
+def _memory(stage: StageRecipe, shape: Shape, texts: float, passage: int, rows: int) -> float:
     """Bytes on one GPU: what is held of a mini-batch's column with gradient caching, of the whole batch without."""
     held = stage.mini_batch_size * passage if stage.mini_batch_size else stage.batch_size * texts
     similarities = 2 * 4 * (stage.mini_batch_size or stage.batch_size) * 2 * rows
     a_token = ACTIVATION_BYTES * shape.layers
     if stage.gradient_checkpointing:
         a_token = ACTIVATION_BYTES + INPUT_BYTES * shape.layers
-    return STATE_BYTES * shape.parameters / shards + a_token * shape.hidden * held + similarities
+    return STATE_BYTES * shape.parameters + a_token * shape.hidden * held + similarities

@@ -10,6 +10,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def sharded() -> bool:
+    """Whether FSDP spreads the weights over the processes."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
+
+
 def is_main() -> bool:
     """Whether this is the process that writes."""
     return os.environ.get("RANK", "0") == "0"

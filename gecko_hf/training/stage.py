@@ -89,6 +89,8 @@ def train_stage(
     for one in sets:
         _check_rows(one, recipe)
         losses[one.name] = _loss(model, one, recipe, dims, say)
+    if say and torch.cuda.device_count() > 1 and processes() == 1:
+        say(f"  One of {torch.cuda.device_count()} GPUs trains; accelerate launch takes them all (docs/training.md).")
     shares = steps_shares({s.name: s.recipe for s in sets}, [len(s.rows) for s in sets])
     trainer = _Trainer(
         model=model,

@@ -33,6 +33,20 @@ def test_the_ends_of_the_line_are_the_models_themselves(tiny_model, moved, share
     torch.testing.assert_close(torch.tensor(tiny_model.encode(["bread oven"])), torch.tensor(end))
 
 
+def test_weights_that_stand_under_two_names_are_moved_once():
+    """As T5's embeddings do."""
+
+    def tied(value):
+        model = torch.nn.ModuleDict({"shared": torch.nn.Linear(2, 2, bias=False), "own": torch.nn.Linear(2, 2)})
+        model["own"].weight = model["shared"].weight
+        torch.nn.init.constant_(model["shared"].weight, value)
+        return model
+
+    model = tied(1.0)
+    merge_into(model, tied(0.0), 0.5)
+    assert torch.equal(model["shared"].weight, torch.full((2, 2), 0.5))
+
+
 def test_a_share_out_of_range_is_refused(tiny_model, tiny_model_path):
     with pytest.raises(ValueError, match="between 0 and 1"):
         merge_into(tiny_model, load_encoder(str(tiny_model_path), 48), 1.5)

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from gecko_hf.errors import RecipeError
 from gecko_hf.training.converters import KINDS, Example, Text
 
 
@@ -126,6 +127,24 @@ def test_labels_pair_within_a_label_and_mark_every_row_with_its_own_id():
         assert classes[example.query] == classes[example.positive.text] != classes[example.negatives[0].text]
     assert len({example.mark for example in examples}) == len(examples) == 30
     assert convert("labels", rows[:1] * 2)[1] == ["no text of another label"] * 2
+
+
+def test_a_text_in_the_place_of_a_list_of_passages_is_refused():
+    row = {"query": "q", "positive_passages": "The cat meows.", "negative_passages": []}
+    with pytest.raises(RecipeError, match=r"positive_passages holds the text 'The cat meows.'.*kind: pairs"):
+        convert("passages", [row])
+
+
+def test_no_list_of_negative_passages_is_an_empty_one():
+    row = {"query": "q", "positive_passages": ["p"], "negative_passages": None}
+    assert convert("passages", [row])[0] == [Example("q", Text("p"), [])]
+
+
+def test_texts_without_a_label_are_no_class():
+    rows = [{"text": text, "label": label} for text, label in (("a", 0), ("b", 0), ("c", 1), ("d", None), ("e", None))]
+    examples, aside = convert("labels", rows)
+    assert [e.query for e in examples] == ["a", "b"]
+    assert aside == ["no label", "no label", "no other text of this label"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
