@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
 import xxhash
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
-_SENTENCE_END = re.compile(r"""(?:(?<=[.!?。！？])|(?<=[.!?]["')\]]))\s+(?=[^\sa-z])""")
+# Chinese and Japanese put no space behind the sign that ends a sentence, nor between words, nor Thai between these.
+_SENTENCE_END = re.compile(
+    r"""(?:(?<=[.!?。！？])|(?<=[.!?]["')\]]))\s+(?=[^\sa-z])|(?<=[。！？])(?=[^\s」』）"')\]])"""
+)
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
+_SPACE = re.compile(r"[\s\u3001-\u303f\uff01-\uff0f\uff1a-\uff20]+")  # and the signs that stand for one there
+_JOINERS = "\u200c\u200d"  # inside of words of Persian and Hindi
 _SIGNATURE = re.compile(r"^[\w.]+\(.*\)?(\s*->.*)?$")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -35,11 +43,21 @@ def sentences(text: str) -> list[str]:
     return [s.strip() for p in paragraphs(text) for s in _SENTENCE_END.split(" ".join(p.split())) if s.strip()]
 
 
+def word_count(tokens: Iterable[str]) -> int:
+    """How many words tokens stand for: two characters of a script without spaces count as one (ours)."""
+    return sum((len(token) + 1) // 2 if _UNSPACED.search(token) else 1 for token in tokens)
+
+
 def is_prose(sentence: str) -> bool:
-    """Whether a sentence has at least four words and reads like language rather than like code or a table."""
-    tokens = sentence.split()
-    plain = sum(t.strip(".,;:!?()\"'`*").isalpha() for t in tokens)
-    return len(tokens) >= 4 and plain >= 0.6 * len(tokens) and not _SIGNATURE.match(sentence)
+    """Whether a sentence has at least four words and reads like language, of any script, rather than like code or a table."""
+    tokens = [token for token in _SPACE.split(sentence) if token]
+    plain = sum(_is_word(t.strip(".,;:!?()\"'`*।॥،؛؟")) for t in tokens)
+    return word_count(tokens) >= 4 and plain >= 0.6 * len(tokens) and not _SIGNATURE.match(sentence)
+
+
+def _is_word(token: str) -> bool:
+    """Whether it has letters and their marks alone: vowel signs of Hindi, accents that stand beside their letter."""
+    return bool(token) and all(c in _JOINERS or unicodedata.category(c)[0] in "LM" for c in token)
 
 
 def lead(text: str) -> str:

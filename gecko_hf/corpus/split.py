@@ -34,8 +34,9 @@ _BLOCKS = _WHOLE | frozenset(
 )
 _NOT_TEXT = ["script", "style", "nav", "template", "noscript", "svg"]
 
-# A Chinese or Japanese character counts as a word and may end a passage.
-_WORD = re.compile(rf"[{UNSPACED}][\u3001-\u303f\uff01-\uff65]*|[^\s{UNSPACED}]+")
+# A Chinese or Japanese character counts as a word and may end a passage; so do 50 characters without a space (ours), or a
+# file in base64 would be one word, and a passage that no language model can read.
+_WORD = re.compile(rf"[{UNSPACED}][\u3001-\u303f\uff01-\uff65]*|[^\s{UNSPACED}]{{1,50}}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[^\sa-z])|(?<=[。！？])[」』）]*\s*")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WORD_END = re.compile(rf"(?:{_WORD.pattern})\s*")
@@ -132,7 +133,7 @@ def blocks(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """Words between spaces; a Chinese or Japanese character counts as one."""
+    """Words between spaces, of which a longer one counts as one each 50 characters; a Chinese or Japanese character is one."""
     return sum(1 for _ in _WORD.finditer(text))
 
 

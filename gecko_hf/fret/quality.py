@@ -6,7 +6,6 @@ decides which of two duplicates stays, so the same queries pass however the work
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 
@@ -15,11 +14,9 @@ from gecko_hf.corpus.passages import Passage
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.generate import GeneratedQuery, Rejected
 from gecko_hf.fret.recipe import QualityRecipe
-from gecko_hf.text import STOP_WORDS, words
+from gecko_hf.text import STOP_WORDS, word_count, words
 
 COPIED_WORDS = 6  # ours: a shorter query, such as a name, may stand in its passage word for word
-# Thai, Japanese and Chinese put no space between words; two of their characters count as one (ours).
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
 
 
 def check(query: GeneratedQuery, seed: Passage, recipe: QualityRecipe, tests: TestSets | None) -> Rejected | None:
@@ -32,9 +29,9 @@ def check(query: GeneratedQuery, seed: Passage, recipe: QualityRecipe, tests: Te
         tests: Test sets that it must not overlap.
     """
     said = words(query.query)
-    if count(said) < recipe.min_words:
+    if word_count(said) < recipe.min_words:
         return Rejected(query.seed_id, f"short: it has fewer than {recipe.min_words} words", query.query)
-    if count([w for w in said if w not in STOP_WORDS]) < recipe.min_content_words:
+    if word_count([w for w in said if w not in STOP_WORDS]) < recipe.min_content_words:
         return Rejected(query.seed_id, f"empty: fewer than {recipe.min_content_words} words have content", query.query)
     if recipe.max_copied is not None and len(said) >= COPIED_WORDS:
         share = longest_run(said, words(seed.text)) / len(said)
@@ -61,15 +58,6 @@ def duplicates(read: Callable[[], Iterable[GeneratedQuery]], threshold: float) -
         for row, query in enumerate(read() if twins else ())
         if row in twins
     ]
-
-
-def count(tokens: Iterable[str]) -> int:
-    """How many words tokens stand for, in any script."""
-    total = 0
-    for token in tokens:
-        run = _UNSPACED.search(token)
-        total += (len(token) + 1) // 2 if run else 1
-    return total
 
 
 def longest_run(query: list[str], passage: list[str]) -> int:

@@ -87,7 +87,7 @@ class PromptedAnnotator:
 
         async def scores(prompt: PassagePrompt) -> Judgement:
             before, query = self.prompts.relevance_parts(prompt)
-            text = self.prompts.relevance(prompt)
+            text = self.prompts.relevance(prompt, apart=one_pass)
             texts = [f"{text} {label}" for label in labels]
             spans = [[(len(text), len(whole))] for whole in texts]
             if one_pass:

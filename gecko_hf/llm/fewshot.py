@@ -49,14 +49,19 @@ class FewShotPrompts:
         """P_QL, up to where the query stands."""
         return f"{self.heads['p_ql']}{_passage(prompt.title, prompt.text)}Query:"
 
-    def relevance(self, prompt: PassagePrompt) -> str:
+    def relevance(self, prompt: PassagePrompt, *, apart: bool = False) -> str:
         """P_RC, up to where the label stands.
+
+        Args:
+            prompt: A passage with its query.
+            apart: Whether the query's last token must end with the query: Llama 3's and Qwen's take a question mark and the
+                end of the line for one, unless a space stands between.
 
         Raises:
             ValueError: If the prompt has no query.
         """
         before, query = self.relevance_parts(prompt)
-        return f"{before}{query}\nRelevance:"
+        return f"{before}{query}{' ' if apart else ''}\nRelevance:"
 
     def relevance_parts(self, prompt: PassagePrompt) -> tuple[str, str]:
         """P_RC up to where the query stands, and the query as it stands there.
@@ -83,7 +88,8 @@ def load_prompts(folder: str | None = None) -> FewShotPrompts:
     """
     own = resources.files("gecko_hf.llm") / "prompts"
     root = own / folder if folder in OWN_SETS else Path(folder) if folder else own
-    heads, hashes, tasks = {}, {}, {}
+    heads, hashes = {}, {}
+    tasks: dict[str, str] = {}
     written: list[tuple[str, str]] = []
     for name in NAMES:
         file = root / f"{name}.yaml"
@@ -91,13 +97,13 @@ def load_prompts(folder: str | None = None) -> FewShotPrompts:
             content = file.read_bytes()
             tree = yaml.safe_load(content)
             heads[name] = _head(name, tree)
-        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+            tasks.update(tree.get("tasks") or {})
+        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise LLMError(
                 f"{file} is no few-shot prompt: {type(error).__name__} {' '.join(str(error).split())[:200]} It needs "
                 "`instruction` and `examples`, as the files in gecko_hf/llm/prompts have them."
             ) from error
         hashes[name] = hashlib.sha256(content).hexdigest()[:16]
-        tasks.update(tree.get("tasks", {}))
         if name == "p_qg":
             written = [(one_line(e["task"]), one_line(e["query"])) for e in tree["examples"]]
     return FewShotPrompts(heads, tasks, hashes, tuple(written))
@@ -105,6 +111,8 @@ def load_prompts(folder: str | None = None) -> FewShotPrompts:
 
 def _head(name: str, tree: dict[str, Any]) -> str:
     blocks = [one_line(tree["instruction"])]
+    if not tree["examples"]:
+        raise ValueError("`examples` is empty.")
     for example in tree["examples"]:
         lines = {
             "p_qg": lambda e: f"Task: {one_line(e['task'])}\nQuery: {one_line(e['query'])}",

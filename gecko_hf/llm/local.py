@@ -8,6 +8,7 @@ gets does not depend on its company.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,8 @@ class LocalModel:
 
         Raises:
             BoundaryError: If a span does not begin and end on token boundaries.
-            LLMError: If the text does not fit the model, or a span starts where nothing comes before it.
+            LLMError: If the text does not fit the model, a span starts where nothing comes before it, or the model gives no
+                finite number.
         """
         ids = self._ids(text)
         self._check_length(len(ids), text)
@@ -136,6 +138,11 @@ class LocalModel:
         if min(first for first, _ in ranges) == 0:
             raise LLMError("This model has no token that begins a text, so a text's first token has no probability.")
         values = await self._score.submit(_Scored(ids, ranges))
+        if not all(math.isfinite(value) for row in values for value in row):
+            raise LLMError(
+                f"{self.id} gives log-probabilities that are not finite in {self.model.dtype}, and would label with noise. "
+                "Take another number format: llm.dtype=bfloat16 or float32"
+            )
         return Scores(tuple(SpanScore(tuple(row)) for row in values), len(ids))
 
     def _ids(self, text: str) -> list[int]:

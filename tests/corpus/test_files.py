@@ -189,6 +189,11 @@ def test_a_long_sentence_is_cut_at_line_ends_and_a_long_line_between_words():
     assert split_text(["a b c d e f g"], 3) == ["a b c", "d e f", "g"]
 
 
+def test_a_run_without_a_space_is_as_many_words_as_it_is_long():
+    """A file in base64 would be one word else, and a passage that no language model can read."""
+    assert [len(piece) for piece in split_text(["x" * 1000], 4)] == [200] * 5
+
+
 def test_text_without_spaces_between_words_is_cut_at_sentence_ends_too():
     assert split_text(["我们去。你好吗？他说：「好。」再见"], 7) == ["我们去。你好吗？", "他说：「好。」再见"]
 

@@ -103,6 +103,18 @@ class TestPrompts:
         with pytest.raises(LLMError, match=rf"{broken}\.yaml is no few-shot prompt"):
             load_prompts(str(folder))
 
+    def test_a_prompt_without_examples_is_refused(self, tmp_path):
+        folder = write_prompts(tmp_path)
+        (folder / "p_qg.yaml").write_text("instruction: Write.\nexamples: []\n")
+        with pytest.raises(LLMError, match=r"p_qg\.yaml is no few-shot prompt: ValueError `examples` is empty"):
+            load_prompts(str(folder))
+
+    def test_tasks_that_are_left_empty_are_none(self, tmp_path):
+        folder = write_prompts(tmp_path)
+        with (folder / "p_qg.yaml").open("a") as file:
+            file.write("tasks:\n")
+        assert load_prompts(str(folder)).tasks == {}
+
 
 class TestWriting:
     def test_a_free_task_is_written_by_the_model(self):
@@ -179,11 +191,20 @@ def test_all_requests_of_a_pair_are_under_way_together():
     assert len(model.prompts) == 8
 
 
+def test_in_one_pass_the_end_of_the_query_is_no_part_of_a_longer_token():
+    """Llama 3's and Qwen's tokenizers take signs and the ends of lines behind them for one token."""
+    asked = replace(PASSAGE, query="what holds honey?")
+    text = load_prompts().relevance(asked, apart=True)
+    pieces = re.findall(r" ?[^\s\w]+[\r\n]*|\s*[\r\n]+|\s?\w+|\s+", text)  # of cl100k's rule, what matters here
+    assert "".join(pieces) == text
+    assert pieces[-4:] == ["?", " \n", "Relevance", ":"]
+
+
 def test_one_pass_reads_the_query_from_the_first_labels_prompt():
     model = Script()
     asked = PassagePrompt("p1", "Bees", "A hive.", query="who\nholds  honey")
     assert annotator(model).judge([asked], RELEVANCE_LABELS, one_pass=True) == [Judgement(-3.0, (-9.0,) * 3)]
-    whole = load_prompts().relevance(asked)
+    whole = load_prompts().relevance(asked, apart=True)
     before = whole[: whole.rindex(" who holds honey")]
     assert [seen[len(seen) // 2 :] for seen in model.prompts] == [
         [f" {RELEVANCE_LABELS[0]}", " who holds honey"], *([f" {label}"] for label in RELEVANCE_LABELS[1:])

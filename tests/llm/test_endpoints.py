@@ -17,6 +17,7 @@ from gecko_hf.llm.endpoints.openai import OpenAIModel
 from gecko_hf.llm.endpoints.secret import Secret
 from gecko_hf.llm.endpoints.sglang import SGLangModel
 from gecko_hf.llm.endpoints.tgi import TGIModel
+from gecko_hf.llm.endpoints.transport import Failure
 
 NATS = 1e-4
 BACKENDS = {"tgi": TGIModel, "vllm": OpenAIModel, "llama": OpenAIModel, "sglang": SGLangModel}
@@ -295,6 +296,42 @@ def test_a_server_that_writes_a_character_to_its_end_whatever_max_tokens_says_is
     texts = [("Query:", " x")]
     with TestServer("llama", Snake()) as server, TestServer("llama") as usual:
         assert scores(client(server, give_up=0.3), texts) == scores(client(usual), texts)
+
+
+def listed(tokens, values, ids, head):
+    """What `openai` makes of a server's list for a text of these ids, the first `head` of them special."""
+    model = OpenAIModel(["http://127.0.0.1:9"], model="served")
+    model._head = head
+    usage = {"prompt_tokens": len(ids), "completion_tokens": 1}
+    logprobs = {"tokens": tokens, "token_logprobs": values}
+    answer = {"choices": [{"text": "For example it", "logprobs": logprobs}], "usage": usage}
+
+    async def post(url, body):
+        return answer
+
+    model._post = post
+    return asyncio.run(model._prompt_logprobs("http://127.0.0.1:9", "For example", ids))
+
+
+class TestBosThatIsLeftOut:
+    """llama-cpp-python lists the tokens of a prompt without BOS."""
+
+    def test_the_text_of_its_own_first_token_may_begin_with_a_space(self):
+        """Llama 2's, Mistral's: the list is as long as the text's ids, by the token that was written."""
+        assert listed([" For", " example", " it"], [None, -1.0, -9.0], [1, 5, 6], head=1) == [None, None, -1.0]
+
+    def test_a_server_that_lists_bos_is_read_as_it_is(self):
+        tokens = ["<s>", "For", " example", " it"]
+        assert listed(tokens, [None, -2.0, -1.0, -9.0], [1, 5, 6], head=1) == [None, -2.0, -1.0]
+
+    def test_probabilities_of_a_model_without_bos_are_refused(self):
+        """Qwen's: llama-cpp-python puts each token beside what follows it."""
+        with pytest.raises(LLMError, match=r"as llama-cpp-python does for models without a token that begins a text"):
+            listed(["For", " example"], [None, -1.0], [5, 6], head=0)
+
+    def test_a_list_that_lacks_another_token_is_no_answer(self):
+        with pytest.raises(Failure, match=r"log-probabilities of 2 tokens for a text of 3"):
+            listed(["<s>", " example", " it"], [None, -1.0, -9.0], [1, 5, 6], head=1)
 
 
 def test_a_proxy_that_the_environment_names_is_gone_through(monkeypatch):

@@ -54,6 +54,13 @@ class TestScores:
         assert scores.spans[0].logprobs == pytest.approx(reference.logprobs("", MULTI_BYTE[0]), abs=NATS)
         assert scores.prompt_tokens == len(scores.spans[0].logprobs) + 1
 
+    def test_numbers_that_are_not_finite_are_refused(self, causal_path):
+        """What a model gives that overflows float16."""
+        broken = LocalModel(str(causal_path), device="cpu", batch_tokens=2048)
+        broken.model.lm_head.weight.data.fill_(math.nan)
+        with pytest.raises(LLMError, match=r"not finite in torch.float32.*llm.dtype=bfloat16 or float32"):
+            score_all(broken, pairs(1))
+
     @pytest.mark.parametrize("cut", ["Query: |next", "Qu|ery", "aa|bb of the"])
     def test_a_span_that_cuts_a_token_is_refused_not_guessed(self, llm, cut):
         before, after = cut.split("|")
@@ -101,7 +108,7 @@ def test_both_scores_of_one_pass_agree_with_64_bit(llm, reference):
     before, query = annotator.prompts.relevance_parts(asked)
     assert judged.ql == pytest.approx(fmean(reference.logprobs(before, query)), abs=NATS)
     for label, grade in zip(RELEVANCE_LABELS, judged.grades, strict=True):
-        expected = reference.logprobs(f"{before}{query}\nRelevance:", f" {label}")
+        expected = reference.logprobs(f"{before}{query} \nRelevance:", f" {label}")
         assert grade == pytest.approx(sum(expected), abs=NATS * len(expected))
 
 

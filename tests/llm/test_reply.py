@@ -22,3 +22,9 @@ def test_a_reply_has_a_task_line_and_a_query_line(reply):
 def test_any_other_reply_is_refused_with_what_was_seen(reply):
     with pytest.raises(ReplyError, match="is not a line 'Task"):
         parse_reply(reply)
+
+
+def test_half_of_a_character_is_refused_since_no_file_can_hold_it():
+    with pytest.raises(ReplyError, match=r"holds half of a character") as refused:
+        parse_reply("Task: find it\nQuery: where \ud83d")
+    str(refused.value).encode()

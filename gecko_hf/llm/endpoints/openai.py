@@ -58,14 +58,33 @@ class OpenAIModel(EndpointModel):
         counted = usage.get("prompt_tokens")
         if counted is not None and counted != len(ids):
             raise Failure(f"{counted} prompt tokens counted for a text of {len(ids)}.")
-        # llama-cpp-python leaves BOS out of the list; then the first token listed is the text's own.
-        hidden = self._head if self._head and text.startswith(str(listed["tokens"][0])) else 0
-        expected = len(ids) - hidden
         # llama-cpp-python writes on to the end of a character that it has begun, whatever max_tokens says.
-        written = max(1, int(usage.get("completion_tokens") or 0))
-        if not expected <= len(values) <= expected + written:
-            raise Failure(f"log-probabilities of {len(values)} tokens for a text of {len(ids)}.")
-        return [None] * hidden + whole(values[:expected], ids[hidden:])
+        written = int(usage.get("completion_tokens", 1))
+        hidden = self._left_out(url, len(ids), len(values) - written)
+        if hidden and not text.lstrip().startswith(str(listed["tokens"][0]).strip(" \u2581\ufffd")):
+            raise Failure(f"log-probabilities of {len(values) - written} tokens for a text of {len(ids)}.")
+        return [None] * hidden + whole(values[: len(ids) - hidden], ids[hidden:])
+
+    def _left_out(self, url: str, tokens: int, listed: int) -> int:
+        """How many special tokens before a text are not in the list of its tokens: llama-cpp-python leaves BOS out.
+
+        That is told by the count, since the text's own first token may begin with a space that the text has not.
+
+        Raises:
+            LLMError: If the list is one short and there is no BOS: llama-cpp-python then gives each token the probability
+                that it has behind itself, which is noise.
+            Failure: If it has any other length.
+        """
+        for hidden in {0, self._head or 0}:
+            if listed == tokens - hidden:
+                return hidden
+        if listed == tokens - 1 and not self._head:
+            raise LLMError(
+                f"{url} lists log-probabilities of {listed} tokens for a text of {tokens}, as llama-cpp-python does for models "
+                "without a token that begins a text; they are not those of the tokens that they stand beside. Serve this model "
+                "with vLLM, or let another one judge: judge.backend=local judge.model=FOLDER_OR_HUB_ID"
+            )
+        raise Failure(f"log-probabilities of {listed} tokens for a text of {tokens}.")
 
     async def _score(self, text: str, spans: Sequence[Span]) -> Scores:
         if self._head is None:
