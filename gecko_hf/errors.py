@@ -23,6 +23,7 @@ The command line prints the message of a `GeckoError` and exits with 2; anything
 from __future__ import annotations
 
 import importlib
+import sys
 from types import ModuleType
 
 
@@ -107,5 +108,5 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name != module.split(".")[0]:
             raise
         raise MissingExtraError(
-            f"This needs the package {module!r}, which is not installed. Run: pip install 'gecko-hf[{extra}]'"
+            f"This needs the package {module!r}, which is not installed. Run: {sys.executable} -m pip install 'gecko-hf[{extra}]'"
         ) from error

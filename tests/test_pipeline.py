@@ -265,7 +265,7 @@ def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file,
 
 def test_a_mixtures_data_set_that_is_not_there_is_told_before_anything_is_trained(recipe_file, tmp_path):
     mixture = f"finetune.mixture={{mine: {{kind: pairs, source: {tmp_path / 'nowhere.jsonl'}}}}}"
-    with pytest.raises(RecipeError, match=r"finetune\.mixture\.mine: no data set loads from .*nowhere"):
+    with pytest.raises(RecipeError, match=r"finetune\.mixture\.mine: there is no file or folder .*nowhere"):
         pipeline.run(load_recipe(recipe_file, [mixture, f"output={tmp_path / 'r'}"]), Console(file=io.StringIO()))
     assert not (tmp_path / "r" / "corpus").exists()
 

@@ -13,7 +13,7 @@ from gecko_hf.cli.app import app, console, quiet_libraries
 @app.command()
 def compare(
     models: Annotated[
-        list[str], typer.Argument(help="NAME[@REVISION][:DIM], as in the results; the first is compared with.")
+        list[str], typer.Argument(help="NAME\\[@REVISION][:DIM], as in the results; the first is compared with.")
     ],
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     tasks: Annotated[

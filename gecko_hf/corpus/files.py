@@ -6,7 +6,6 @@ several if it is long. What cannot be used is set aside with its place and the r
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import difflib
 import gzip
@@ -23,13 +22,13 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 from bs4.exceptions import ParserRejectedMarkup
 from huggingface_hub import HfApi, errors
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from pyarrow import parquet
 
 from gecko_hf.corpus.passages import Passage, SetAside
 from gecko_hf.corpus.recipe import CorpusRecipe
 from gecko_hf.corpus.split import Item, split_document, split_row
 from gecko_hf.errors import CorpusError
+from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.source import UNREACHED
 
 HUB_SECONDS = 10.0  # to wait for the Hub's first answer
@@ -106,10 +105,7 @@ def local_path(recipe: CorpusRecipe) -> Path | None:
 
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form org/name and is not plainly a path."""
-    with contextlib.suppress(errors.HFValidationError):
-        validate_repo_id(name)
-        return name.count("/") == 1 and name[0] not in "./~" and suffix_of(Path(name)) not in READERS
-    return False
+    return may_be_hub_id(name) and name.count("/") == 1 and suffix_of(Path(name)) not in READERS
 
 
 def suffix_of(path: Path) -> str:
@@ -330,7 +326,7 @@ def require_text_column(columns: Sequence[str], where: str, recipe: CorpusRecipe
         # Where nothing is said, a table may be without titles and ids.
         if name in columns or (key != "text_column" and name in ("", getattr(plain, key))):
             continue
-        near = difflib.get_close_matches(name, columns, n=1, cutoff=0.0) or ["COLUMN"]
+        near = difflib.get_close_matches(name, columns, n=1, cutoff=0.45) or ["COLUMN"]
         raise CorpusError(
             f"{where} has no column {name!r}; it has {', '.join(map(repr, columns)) or 'none'}. Name the one that holds the "
             f"{key.removesuffix('_column')}, for example corpus.{key}={near[0]}, or leave that file out."

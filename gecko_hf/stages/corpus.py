@@ -32,9 +32,10 @@ def corpus_stage(run: Run) -> Counts:
             found = draft.finish(source.near_duplicate, run.paths.corpus, report)
     run.__dict__.pop("passages", None)
     if found.passages < recipe.fret.candidates:
+        lower = f", or lower fret.candidates to at most {found.passages}" if found.passages > 1 else ""
         raise CorpusError(
             f"The corpus has {found.passages} different passages, and every query needs {recipe.fret.candidates} "
-            f"candidates. Give more text, or lower fret.candidates to at most {max(2, found.passages)}."
+            f"candidates. Give more text{lower}."
         )
     counts = {"passages": found.passages, "merged": len(found.merged), "set_aside": found.set_aside}
     held_out: list[str] = []

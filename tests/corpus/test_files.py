@@ -273,6 +273,12 @@ def test_a_corpus_that_was_written_as_parquet_reads_back(tmp_path: Path):
     assert read(tmp_path).passages == given
 
 
+def test_a_column_that_resembles_nothing_is_not_guessed(tmp_path: Path):
+    write_rows(tmp_path / "a.jsonl", {"heading": "a", "body": "b"})
+    with pytest.raises(CorpusError, match=r"for example corpus\.text_column=COLUMN"):
+        read(tmp_path)
+
+
 def test_a_missing_text_column_is_refused_with_the_nearest_one(tmp_path: Path):
     rows = [{"name": "a", "contents": "b"}]
     write_rows(tmp_path / "a.jsonl", *rows)

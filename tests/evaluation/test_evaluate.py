@@ -230,6 +230,17 @@ def test_a_length_that_the_model_has_no_positions_for_is_refused(model_folder):
         open_model(str(model_folder), device="cpu", max_length=513)
 
 
+def test_the_folder_of_a_run_is_told_from_its_model(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("name: mine")
+    with pytest.raises(EvaluationError, match=rf"is the folder of a run. Its model is {tmp_path}/model"):
+        open_model(str(tmp_path))
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_none(tmp_path):
+    with pytest.raises(EvaluationError, match=r"There is no folder .*/typo, and it is no Hub id"):
+        open_model(str(tmp_path / "typo"))
+
+
 def test_weights_that_were_cut_off_are_refused(model_folder, tmp_path):
     shutil.copytree(model_folder, tmp_path / "model")
     file = tmp_path / "model" / "model.safetensors"

@@ -58,6 +58,21 @@ def test_a_recipe_runs_to_its_report_with_a_model_in_this_process(tmp_path, talk
     )  # writing, judging
 
 
+@pytest.mark.parametrize("judge", [False, True])
+def test_a_model_that_is_not_there_is_refused_before_any_work(tmp_path, talker, library_folder, judge):
+    from rich.console import Console
+
+    overrides = [f"corpus.path={library_folder}", f"output={tmp_path / 'r'}", "llm.backend=local"]
+    overrides += [f"llm.model={talker if judge else 'no/such'}"]
+    overrides += ["judge.backend=local", "judge.model=no/such"] if judge else []
+    with (
+        (tmp_path / "seen").open("w") as sink,
+        pytest.raises(LLMError, match=r"no/such cannot be loaded as a causal language model"),
+    ):
+        pipeline.run(load_recipe(DOMAIN, overrides), Console(file=sink))
+    assert not (tmp_path / "r" / "corpus").exists()
+
+
 def test_a_restart_asks_for_nothing_that_was_answered(tmp_path, talker):
     recipe = LLMRecipe(
         backend="local", model=str(talker), prompts=str(write_prompts(tmp_path / "prompts")), max_tokens=16

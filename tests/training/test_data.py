@@ -163,6 +163,11 @@ def test_the_fret_of_the_run_stands_in_where_no_source_is_named(source, tmp_path
         (DataRecipe(kind="pairs", source="{file}", columns={"query": "nope"}), "Say where query is"),
         (DataRecipe(kind="pairs", source="no/such-data-set"), "no data set loads from 'no/such-data-set'"),
         (DataRecipe(kind="pairs", source="{file}.txt"), "no data set loads from"),
+        (
+            DataRecipe(kind="pairs", source="/nowhere/rows.jsonl.gz"),
+            "there is no file or folder '/nowhere/rows.jsonl.gz'",
+        ),
+        (DataRecipe(kind="pairs", source="rows.jsonl"), "there is no file or folder 'rows.jsonl'"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_to_do(source, tmp_path, recipe, says):
