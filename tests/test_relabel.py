@@ -9,7 +9,7 @@ from rich.console import Console
 from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError, RecipeError
-from gecko_hf.fret.build import read_labels, read_rows
+from gecko_hf.fret.build import labels_of, rows_of
 from gecko_hf.hub.summary import outdated, read_summary
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
@@ -52,7 +52,7 @@ def run_folder(labelled, tmp_path):
 def test_relabelling_a_run_changes_its_rows_and_its_recipe_and_leaves_fret_done(run_folder):
     console = Console(record=True, width=200)
     relabel_run(run_folder, ["positive=seed", "fret.negative=random"], console)
-    assert all(row["positive_id"] == row["seed_id"] for row in read_labels(run_folder / "fret"))
+    assert all(row["positive_id"] == row["seed_id"] for row in labels_of(run_folder / "fret"))
     recipe = load_recipe(run_folder)
     assert (recipe.fret.positive, recipe.fret.negative) == ("seed", "random")
     steps = pipeline.plan(recipe, Paths(run_folder), input_state(recipe.corpus))
@@ -85,8 +85,8 @@ def test_relabelling_keeps_the_passages_of_held_out_tasks_out_of_the_rows(label_
     )
     relabel_run(folder, ["positive=seed"], Console(quiet=True))
     held_out = {row["positive"] for row in asked}
-    assert not [row for row in read_rows(folder / "fret") if row["positive"] in held_out]
-    refused = [label for label in read_labels(folder / "fret", kept=False) if label["set_aside"]]
+    assert not [row for row in rows_of(folder / "fret") if row["positive"] in held_out]
+    refused = [label for label in rows_of(folder / "fret", "labels") if label["set_aside"]]
     assert {label["set_aside"] for label in refused} == {"test passage: 13 words in a row of asked"}
 
 

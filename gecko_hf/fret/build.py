@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,14 +118,26 @@ def read_set_aside(folder: Path) -> list[Rejected]:
     return [Rejected(**row) for row in json_lines((folder / "set_aside.jsonl").read_text(encoding="utf-8"))]
 
 
-def read_labels(folder: Path, *, kept: bool = True) -> list[dict[str, Any]]:
-    """The `labels` config; `kept` leaves out the queries that give no training row, so that it runs along `default`."""
-    return [row for row in read_rows(folder, "labels") if not kept or row["set_aside"] is None]
+def labels_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """The labels of the queries that give a training row, so that they run along `default`."""
+    return (row for row in rows_of(folder, "labels") if row["set_aside"] is None)
 
 
-def read_rows(folder: Path, config: str = "default") -> list[dict[str, Any]]:
-    """The rows of one config."""
-    return [row for file in parts_of(folder, config) for row in read_part(file)]
+def label_counts(folder: Path) -> tuple[int, int, Counter[str]]:
+    """Of the labels that give a row: how many, how many whose positive is not the seed, and how many of each task."""
+    tasks: Counter[str] = Counter()
+    relabelled = 0
+    for file in parts_of(folder, "labels"):
+        table = pq.read_table(file, columns=["task", "seed_id", "positive_id", "set_aside"])
+        for row in table.filter(table["set_aside"].is_null()).to_pylist():
+            tasks[row["task"]] += 1
+            relabelled += row["positive_id"] != row["seed_id"]
+    return tasks.total(), relabelled, tasks
+
+
+def rows_of(folder: Path, config: str = "default") -> Iterator[dict[str, Any]]:
+    """The rows of one config, of which one file is held at a time."""
+    return (row for file in parts_of(folder, config) for row in read_part(file))
 
 
 def parts_of(folder: Path, config: str) -> list[Path]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
-from gecko_hf.fret.build import read_rows
+from gecko_hf.fret.build import rows_of
 from gecko_hf.hub.facts import (
     energy,
     fret_prompts,
@@ -58,7 +59,7 @@ def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = N
         name: What the loading lines load: a Hub id, or the folder.
         licence: The Hub's identifier of the licence that the publisher declares.
     """
-    examples = read_rows(paths.fret)[:SHOWN_ROWS]
+    examples = list(islice(rows_of(paths.fret), SHOWN_ROWS))
     columns = label_columns(paths)
     values = {
         **_common(summary, licence),

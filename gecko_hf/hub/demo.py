@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ EXAMPLES = 4  # queries to begin with
 
 def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) -> dict[str, Any]:
     """What `space.json` holds: what to load, from the Hub where it was pushed and else from the run folder."""
-    from gecko_hf.fret.build import read_rows
+    from gecko_hf.fret.build import rows_of
 
     recipe, summary, base = run.summary["recipe"], run.summary, base_of(run.summary)
     if (form := prompt_format(recipe)) != "gecko":
@@ -46,7 +47,7 @@ def space_config(run: FinishedRun, fret: Pushed | None, model: Pushed | None) ->
         "max_seq_length": recipe["encoder"]["max_seq_length"],
         "dims": summary["dims"],
         "tasks": [SEARCH_RESULT, *sorted({p.task for p in MTEB_TASK_TYPES.values()} - {SEARCH_RESULT})],
-        "examples": [row["query"] for row in read_rows(run.paths.fret)[:EXAMPLES]],
+        "examples": [row["query"] for row in islice(rows_of(run.paths.fret), EXAMPLES)],
     }
 
 
@@ -55,7 +56,7 @@ def local_demo(run: FinishedRun, say: Say) -> Demo:
     from rich.console import Console
 
     from gecko_hf.corpus.store import read_corpus
-    from gecko_hf.fret.build import read_rows
+    from gecko_hf.fret.build import rows_of
     from gecko_hf.model.encoder import load_encoder
     from gecko_hf.model.vectors import VectorStore
     from gecko_hf.progress import View
@@ -79,7 +80,7 @@ def local_demo(run: FinishedRun, say: Say) -> Demo:
         side(config["name"], load_encoder(config["model"], config["max_seq_length"]), prompted=True),
     )
     titles, bodies = [p.title for p in passages], [p.text for p in passages]
-    rows = read_rows(run.paths.fret)
+    rows = list(rows_of(run.paths.fret))
     return Demo(config["title"], sides, titles, bodies, rows, config["tasks"], config["dims"], config["examples"])
 
 

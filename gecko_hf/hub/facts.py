@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,11 @@ def text_lengths(paths: Paths) -> list[Length]:
     """How long queries, positives and negatives are, in words."""
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    counts: dict[str, list[int]] = {name: [] for name in PARTS}
+    counts: dict[str, array[int]] = {name: array("l") for name in PARTS}
     for file in sorted((paths.fret / "default").glob("*.parquet")):
         table = pq.read_table(file, columns=list(PARTS))
         for name in PARTS:
-            counts[name] += [len(text.split()) for text in table[name].to_pylist() if text is not None]
+            counts[name].extend(len(text.split()) for text in table[name].to_pylist() if text is not None)
     return [
         Length(name, float(np.median(found)), float(np.percentile(found, 95)), max(found))
         for name, found in counts.items()

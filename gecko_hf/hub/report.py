@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from gecko_hf.hub.chart import CIRCLE, DIAMOND, SQUARE, Chart, render, round_ticks
+from gecko_hf.hub.row_facts import RowFacts
 from gecko_hf.hub.tables import COLUMNS
 from gecko_hf.hub.task_chart import TASKS_CHART, draw_tasks
 from gecko_hf.hub.task_scores import task_lines
@@ -36,7 +37,7 @@ Rows = Sequence[Mapping[str, Any]]
 def write_report(
     summary: Summary,
     curves: Mapping[str, Rows],
-    rows: Rows,
+    rows: RowFacts,
     passages: Mapping[str, Mapping[str, str]],
     folder: Path,
 ) -> Path:
@@ -46,7 +47,7 @@ def write_report(
         summary: The numbers of the run.
         curves: The loss of each training stage, by step.
         rows: FRet's rows with their labels.
-        passages: Title and text of every passage that a row names.
+        passages: Title and text of every passage that a shown row names.
         folder: Where to write; made if it is not there.
 
     Returns:
@@ -66,10 +67,14 @@ def write_report(
         "task_charts": task_charts,
         "loss_charts": {stage: loss_chart(curve) for stage, curve in curves.items()},
         "label_charts": {measure: label_chart(rows, measure) for measure in ("ql", "rc")},
-        "ranks": {key: _rank_shares(rows, key) for key in ("seed_fused_rank", "positive_rank")},
+        "ranks": {key: _rank_shares(counts) for key, counts in rows.ranks.items()},
         "recipe": yaml.safe_dump(summary["recipe"], sort_keys=False, allow_unicode=True).strip(),
         "finished": datetime.fromisoformat(summary["finished_at"]),
-        "data": {"rows": [_finite(row) for row in rows], "passages": {key: _shorten(p) for key, p in passages.items()}},
+        "data": {
+            "rows": [_finite(row) for row in rows.shown],
+            "passages": {key: _shorten(p) for key, p in passages.items()},
+        },
+        "shown_rows": len(rows.shown) if len(rows.shown) < rows.total else None,
         "shown_chars": SHOWN_CHARS,
     }
     path = folder / "report.html"
@@ -191,14 +196,13 @@ def loss_chart(curve: Rows) -> Chart | None:
     return chart
 
 
-def label_chart(rows: Rows, measure: str) -> Chart | None:
+def label_chart(rows: RowFacts, measure: str) -> Chart | None:
     """Histograms of a score, `ql` or `rc`, over the positives and over the hard negatives, with their medians.
 
     The outermost bins hold what lies beyond the 0.5th and 99.5th percentile.
     """
-    found = {side: [row[f"{measure}_{side}"] for row in rows] for side in SIDES}
-    scores = {side: np.array([v for v in of if v is not None and math.isfinite(v)]) for side, of in found.items()}
-    scores = {side: of for side, of in scores.items() if len(of)}
+    found = {side: np.array(rows.scores[f"{measure}_{side}"]) for side in SIDES}
+    scores = {side: of for side, of in found.items() if len(of)}
     if not scores:
         return None
     low, high = (float(v) for v in np.percentile(np.concatenate(list(scores.values())), (0.5, 99.5)))
@@ -218,12 +222,11 @@ def label_chart(rows: Rows, measure: str) -> Chart | None:
     return chart
 
 
-def _rank_shares(rows: Rows, key: str) -> list[tuple[str, int, float]]:
+def _rank_shares(counts: Counter[int | None]) -> list[tuple[str, int, float]]:
     """How many rows have each rank: (rank, rows, share). `none` is a seed that the retriever did not find."""
-    counts = Counter(row[key] for row in rows)
     ranks = range(1, max((rank for rank in counts if rank is not None), default=0) + 1)
     found = [(str(rank), counts[rank]) for rank in ranks] + ([("none", counts[None])] if counts[None] else [])
-    return [(rank, count, count / len(rows)) for rank, count in found]
+    return [(rank, count, count / counts.total()) for rank, count in found]
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 
 from gecko_hf.evaluation.yardstick import read_queries
-from gecko_hf.fret.build import set_aside_counts
+from gecko_hf.fret.build import label_counts, set_aside_counts
 from gecko_hf.hub.provenance import base_record
 from gecko_hf.model.base_commit import known_commit
 from gecko_hf.model.encoder import base_name
@@ -34,15 +33,12 @@ SYNTHETIC_NOTE = (
 )
 
 
-def summarise(
-    recipe: Recipe, paths: Paths, labels: Sequence[dict[str, Any]], yardstick: tuple[str, str]
-) -> dict[str, Any]:
+def summarise(recipe: Recipe, paths: Paths, yardstick: tuple[str, str]) -> dict[str, Any]:
     """Gather the summary of a run: of a whole one, or of a FRet that was built alone and has no scores.
 
     Args:
         recipe: What ran.
         paths: Where.
-        labels: FRet's `labels` config.
         yardstick: Its name and description.
     """
     writer, judge = recipe.llms
@@ -50,7 +46,7 @@ def summarise(
     environment = yaml.safe_load((paths.root / RECIPE_FILE).read_text(encoding="utf-8"))["environment"]
     queries = read_queries(paths.yardstick)
     human = recipe.evaluation.yardstick == "see_also"
-    relabelled = sum(row["positive_id"] != row["seed_id"] for row in labels)
+    rows, relabelled, tasks = label_counts(paths.fret)
     corpus = records["corpus"]["counts"]
     scores = _read(paths.logs / "scores.json") if "evaluate" in records else []
     return {
@@ -73,10 +69,10 @@ def summarise(
         "mixtures": _mixtures(paths, recipe),
         "dev_scores": [_score_row(s) for s in scores if s["split"] == "dev"],
         "fret": {
-            "rows": len(labels),
+            "rows": rows,
             "relabelled": relabelled,
-            "relabelled_share": round(relabelled / max(1, len(labels)), 4),
-            "tasks": dict(Counter(row["task"] for row in labels).most_common(SHOWN_TASKS)),
+            "relabelled_share": round(relabelled / max(1, rows), 4),
+            "tasks": dict(tasks.most_common(SHOWN_TASKS)),
             "set_aside": set_aside_counts(paths.fret),
             "test_sets": [*recipe.fret.quality.test_sets, *recipe.evaluation.tasks],
             "llm": writer.name,
@@ -157,30 +153,3 @@ def loss_curves(paths: Paths) -> dict[str, list[dict[str, Any]]]:
         if file.exists():
             curves[stage] = json.loads(file.read_text(encoding="utf-8"))
     return curves
-
-
-def report_rows(labels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the row browser of the report shows of each label."""
-    rows = []
-    for label in labels:
-        place = {passage: i for i, passage in enumerate(label["candidate_ids"])}
-        best = place[label["positive_id"]]
-        worst = place[label["negative_id"]] if label["negative_id"] is not None else None
-        rows.append(
-            {
-                "id": label["query_id"],
-                "task": label["task"],
-                "query": label["query"],
-                "seed_id": label["seed_id"],
-                "positive_id": label["positive_id"],
-                "negative_id": label["negative_id"],
-                "relabelled": label["positive_id"] != label["seed_id"],
-                "ql_positive": round(label["ql"][best], 3),
-                "ql_negative": None if worst is None else round(label["ql"][worst], 3),
-                "rc_positive": round(label["rc"][best], 3),
-                "rc_negative": None if worst is None else round(label["rc"][worst], 3),
-                "positive_rank": label["retrieval_rank"][best],
-                "seed_fused_rank": label["fused_rank"][place[label["seed_id"]]],
-            }
-        )
-    return rows

@@ -10,28 +10,27 @@ from gecko_hf.stages.run import Counts, Run
 
 def report_stage(run: Run) -> Counts:
     """Write the summary, the report page and both cards."""
-    from gecko_hf.fret.build import read_labels
+    from gecko_hf.fret.build import labels_of
     from gecko_hf.hub.cards import write_cards
     from gecko_hf.hub.report import write_report
-    from gecko_hf.hub.summary import loss_curves, report_rows, summarise
+    from gecko_hf.hub.row_facts import browser_row, row_facts
+    from gecko_hf.hub.summary import loss_curves, summarise
 
-    labels = read_labels(run.paths.fret)
-    summary = summarise(run.recipe, run.paths, labels, yardstick_name(run.recipe))
+    summary = summarise(run.recipe, run.paths, yardstick_name(run.recipe))
     write_json(summary, run.paths.report / "summary.json")
-    rows = report_rows(labels)
-    shown = {row[key] for row in rows for key in ("seed_id", "positive_id", "negative_id")}
+    rows = row_facts(map(browser_row, labels_of(run.paths.fret)))
+    shown = {row[key] for row in rows.shown for key in ("seed_id", "positive_id", "negative_id")}
     passages = {p.id: {"title": p.title, "text": p.text} for p in run.passages if p.id in shown}
     write_report(summary, loss_curves(run.paths), rows, passages, run.paths.report)
     write_cards(summary, run.paths)
-    return {"rows": len(rows)}
+    return {"rows": rows.total}
 
 
 def fret_report(recipe: Recipe, paths: Paths) -> None:
     """Write the summary and the card of a FRet that was built alone; a whole run writes over both."""
-    from gecko_hf.fret.build import read_labels
     from gecko_hf.hub.cards import write_fret_card
     from gecko_hf.hub.summary import summarise
 
-    summary = summarise(recipe, paths, read_labels(paths.fret), yardstick_name(recipe))
+    summary = summarise(recipe, paths, yardstick_name(recipe))
     write_json(summary, paths.report / "summary.json")
     write_fret_card(summary, paths)

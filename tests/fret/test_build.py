@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 from datasets import load_dataset
 
 from gecko_hf.corpus.store import write_corpus
 from gecko_hf.errors import OutputError
-from gecko_hf.fret.build import parts_of, read_labels, read_rows, set_aside_counts, write_labels
+from gecko_hf.fret.build import label_counts, labels_of, parts_of, rows_of, set_aside_counts, write_labels
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.fret.generate import Rejected
 from gecko_hf.fret.recipe import FRetRecipe, QualityRecipe
@@ -69,12 +70,12 @@ def test_the_three_configs_load_with_datasets(fret, passages, tmp_path, monkeypa
     built = fret()
     write_labels(built, tmp_path / "fret")
     write_corpus(passages, tmp_path / "fret" / "corpus")
-    assert read_rows(tmp_path / "fret") == built.rows
+    assert list(rows_of(tmp_path / "fret")) == built.rows
     corpus = load_dataset(
         "parquet", data_files=str(tmp_path / "fret/corpus/*.parquet"), cache_dir=str(tmp_path), split="train"
     )
     assert corpus.column_names == ["id", "title", "text"]
-    assert read_labels(tmp_path / "fret") == built.labels
+    assert list(labels_of(tmp_path / "fret")) == built.labels
     assert [json.loads(x) for x in (tmp_path / "fret/set_aside.jsonl").read_text().splitlines()] == []
 
 
@@ -86,7 +87,10 @@ def test_queries_without_a_negative_have_a_label_and_a_reason_but_no_row(fret, p
     assert refused
     assert len(built.rows) == len(built.labels) - len(refused)
     write_labels(built, tmp_path)
-    assert len(read_labels(tmp_path)) == len(built.rows)
+    kept = list(labels_of(tmp_path))
+    relabelled = sum(row["positive_id"] != row["seed_id"] for row in kept)
+    assert len(kept) == len(built.rows)
+    assert label_counts(tmp_path) == (len(kept), relabelled, Counter(row["task"] for row in kept))
     lines = [json.loads(x) for x in (tmp_path / "set_aside.jsonl").read_text().splitlines()]
     assert [(line["seed_id"], line["query"]) for line in lines] == [(r["seed_id"], r["query"]) for r in refused]
 
@@ -113,7 +117,7 @@ def test_parts_are_read_in_order_and_relabelled_one_by_one(fret, passages, tmp_p
         cut = slice(part * 11, part * 11 + 11)
         write_labels(dataclasses.replace(built, rows=built.rows[cut], labels=built.labels[cut]), tmp_path, part, 3)
     assert [f.name for f in parts_of(tmp_path, "default")] == [f"train-{i:05d}-of-00003.parquet" for i in range(3)]
-    assert read_rows(tmp_path) == built.rows
+    assert list(rows_of(tmp_path)) == built.rows
     made = relabel(tmp_path, found_in(passages), FRetRecipe(candidates=8), 0, None)
     assert [len(part.labels) for part in made] == [11, 11, 10]
 

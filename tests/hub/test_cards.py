@@ -12,7 +12,6 @@ from hub_server.store import check_card
 from huggingface_hub import DatasetCard, ModelCard
 
 from gecko_hf.evaluation.task_recipe import TaskRecipe
-from gecko_hf.fret.build import read_labels
 from gecko_hf.hub.cards import fret_card, model_card, render, size_category, table_cell
 from gecko_hf.hub.facts import energy
 from gecko_hf.hub.provenance import Pushed, fret_provenance, model_provenance
@@ -338,7 +337,7 @@ def test_tasks_that_were_held_out_are_among_the_test_sets_of_the_card(paths):
     recipe = load_run_recipe(paths.root)
     task = TaskRecipe(source="org/pairs", kind="sts")
     recipe = replace(recipe, evaluation=replace(recipe.evaluation, tasks={"alike": task}))
-    card = fret_card(summarise(recipe, paths, read_labels(paths.fret), ("a", "b")), paths, "org/fret")
+    card = fret_card(summarise(recipe, paths, ("a", "b")), paths, "org/fret")
     assert "Queries and positives were checked against these test sets: alike." in card
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from gecko_hf.hub.report import SHOWN_CHARS, findings, headline, write_report
+from gecko_hf.hub.row_facts import row_facts
 
 TASK_SCORES = [
     {"role": role, "dim": dim, "task": task, "type": kind, "metric": "m", "model": role, "value": 0.5}
@@ -46,7 +47,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(summary, rows, texts, tmp_path):
-    return Page(write_report(summary, CURVES, rows, texts, tmp_path).read_text(encoding="utf-8"))
+    return Page(write_report(summary, CURVES, row_facts(rows), texts, tmp_path).read_text(encoding="utf-8"))
 
 
 def test_the_page_loads_nothing_from_anywhere(page, tmp_path):
@@ -64,6 +65,19 @@ def test_the_browser_gets_every_row_and_passage_as_they_are(page, rows, texts):
     assert data["rows"] == rows
     assert data["passages"]["a"] == texts["a"]
     assert data["passages"]["b"] == texts["b"]
+
+
+def test_of_a_large_fret_the_browser_gets_the_first_rows_and_the_charts_all(
+    summary, rows, texts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gecko_hf.hub.row_facts.SHOWN_ROWS", 2)
+    many = rows * 20
+    page = Page(write_report(summary, CURVES, row_facts(many), texts, tmp_path).read_text(encoding="utf-8"))
+    assert json.loads(page.scripts[0][1])["rows"] == many[:2]
+    assert f"These are the first 2 of {summary['fret']['rows']:,} rows" in " ".join(" ".join(page.text).split())
+    facts = row_facts(many)
+    assert facts.total == facts.ranks["positive_rank"].total() == len(many)
+    assert len(facts.scores["ql_positive"]) == len(many)
 
 
 def test_long_passages_are_cut_and_the_page_says_so(page):
@@ -94,17 +108,17 @@ def test_a_better_bm25_is_not_hidden(summary):
 @pytest.mark.parametrize("missing", ["bm25", "prefinetuned", "base"])
 def test_a_model_that_was_not_scored_is_just_not_there(summary, rows, texts, tmp_path, missing):
     summary["scores"] = [s for s in summary["scores"] if s["role"] != missing]
-    assert write_report(summary, CURVES, rows, texts, tmp_path).exists()
+    assert write_report(summary, CURVES, row_facts(rows), texts, tmp_path).exists()
 
 
 def test_a_run_without_relabelled_rows_or_negatives_has_a_page(summary, rows, texts, tmp_path):
     summary["fret"] |= {"relabelled": 0, "relabelled_share": 0.0}
-    assert write_report(summary, {}, rows[1:], texts, tmp_path).exists()
+    assert write_report(summary, {}, row_facts(rows[1:]), texts, tmp_path).exists()
 
 
 def test_held_out_tasks_have_a_chart_a_type_on_the_page_and_a_picture_of_their_own(summary, rows, texts, tmp_path):
     summary["task_scores"] = TASK_SCORES
-    page = write_report(summary, CURVES, rows, texts, tmp_path).read_text(encoding="utf-8")
+    page = write_report(summary, CURVES, row_facts(rows), texts, tmp_path).read_text(encoding="utf-8")
     for kind in ("Retrieval", "STS", "mean over types"):
         assert f'aria-label="{kind}, points by dimension: untouched base' in page
     assert "<svg" in (tmp_path / "tasks.svg").read_text(encoding="utf-8")
@@ -129,12 +143,12 @@ def test_the_chart_lies_beside_the_page_as_a_picture_of_its_own(page, tmp_path):
 )
 def test_the_page_tells_how_this_run_chose(summary, rows, texts, tmp_path, choice, says):
     summary["recipe"]["fret"] = choice
-    text = Page(write_report(summary, CURVES, rows, texts, tmp_path).read_text(encoding="utf-8")).text
+    text = Page(write_report(summary, CURVES, row_facts(rows), texts, tmp_path).read_text(encoding="utf-8")).text
     assert says in " ".join("".join(text).split())
 
 
 def test_the_page_says_that_the_base_keeps_the_prompts_of_its_authors(summary, rows, texts, tmp_path):
-    page = write_report(summary | {"task_scores": TASK_SCORES}, CURVES, rows, texts, tmp_path)
+    page = write_report(summary | {"task_scores": TASK_SCORES}, CURVES, row_facts(rows), texts, tmp_path)
     text = "".join(Page(page.read_text(encoding="utf-8")).text)
     assert "The base (squares) is read with the prompts that its authors saved in it, if any" in text
 
