@@ -30,7 +30,7 @@ def submit(
     from gecko_hf.evaluation.declaration import declared_meta, read_declaration, zero_shot
     from gecko_hf.evaluation.model import open_model
     from gecko_hf.evaluation.results import read_results
-    from gecko_hf.evaluation.send import require_same_weights, send
+    from gecko_hf.evaluation.send import require_access, require_same_weights, send
     from gecko_hf.evaluation.submission import collect, write_submission
 
     declaration = read_declaration(declare, run)
@@ -40,6 +40,10 @@ def submit(
     metas = declared_meta(opened, declaration, hub_id, commit, found.dims)
     widest = metas[found.dims[0]]
     status = zero_shot(widest, sorted({s.task for s in found.scores}))
+    if not dry_run:
+        require_access(hub_id)
+        if Path(model).is_dir():
+            require_same_weights(Path(model), hub_id, commit)
     write_submission(found, metas, out, card_section(found, status, run_set_aside(run)))
     console.print(
         f"{len(found.scores)} results of {hub_id} at {commit}, written to {out}", highlight=False, soft_wrap=True
@@ -51,7 +55,5 @@ def submit(
         console.print("Nothing was sent. Without --dry-run, two pull requests are opened:", highlight=False)
         console.print("  mteb's results repository and the model on the Hub.", highlight=False)
         return
-    if Path(model).is_dir():
-        require_same_weights(Path(model), hub_id, commit)
     for address in send(widest, out):
         console.print(address, highlight=False, soft_wrap=True)

@@ -6,11 +6,13 @@ A difference on a task with queries gets a 95 % interval from a paired bootstrap
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
+import numpy.typing as npt
 from rich.table import Table
 from scipy.stats import bootstrap
 
@@ -127,22 +129,34 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
 
 
 def _interval(a: Mapping[str, float], b: Mapping[str, float], seed: int) -> tuple[tuple[float, float] | None, int]:
-    """The bootstrap interval of the mean difference over common queries, in points."""
+    """The bootstrap interval of the mean difference over common queries, in points.
+
+    A score is the mean over splits and subsets (`split/subset/query`), whatever their sizes, so each is drawn from by itself.
+    """
     common = sorted(a.keys() & b.keys())
-    if len(common) < 2:
+    parts: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for query in common:
+        parts[tuple(query.split("/", 2)[:-1])].append(100 * (b[query] - a[query]))
+    if min(map(len, parts.values()), default=0) < 2:
         return None, len(common)
-    differences = 100 * np.array([b[query] - a[query] for query in common])
-    if np.ptp(differences) == 0:  # scipy has no interval for a constant
-        return (float(differences[0]), float(differences[0])), len(common)
+    samples = [np.array(differences) for differences in parts.values()]
+    if not any(np.ptp(sample) for sample in samples):  # scipy has no interval for a constant
+        constant = fmean(float(sample[0]) for sample in samples)
+        return (constant, constant), len(common)
     found = bootstrap(
-        (differences,),
-        np.mean,
+        samples,
+        _mean_of_means,
+        vectorized=True,
         n_resamples=RESAMPLES,
         batch=BATCH,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return (float(found.low), float(found.high)), len(common)
+
+
+def _mean_of_means(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
+    return np.asarray(np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0))
 
 
 def type_means(rows: Sequence[Difference]) -> list[tuple[str, int, float, float]]:

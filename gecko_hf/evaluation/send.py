@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from mteb.cache import ResultCache
+from mteb.cache import result_cache
 from mteb.models.model_meta import ModelMeta
 
-from gecko_hf.errors import SubmissionError
+from gecko_hf.errors import SubmissionError, require
+from gecko_hf.hub.client import plain_errors, writer
+
+
+def require_access(hub_id: str) -> None:
+    """Refuse what could not be sent, before anything is written: tokens of both services, and the package for one of them.
+
+    Raises:
+        HubError: If there is no token of the Hub, or it may not write.
+        MissingExtraError: If PyGithub is not installed.
+        SubmissionError: If there is no GitHub token.
+    """
+    writer(hub_id)
+    require("github", "submit")
+    try:
+        result_cache.check_pr_requirements()  # type: ignore[attr-defined]  # by itself mteb asks after a download
+    except RuntimeError as error:
+        raise SubmissionError(f"mteb's results are a repository on GitHub: {error}") from error
 
 
 def require_same_weights(folder: Path, hub_id: str, commit: str) -> None:
@@ -21,6 +39,7 @@ def require_same_weights(folder: Path, hub_id: str, commit: str) -> None:
         commit: At which commit.
 
     Raises:
+        HubError: If there is no such model or commit.
         SubmissionError: If a weight file is missing there or differs, or the checkpoint has none that can be compared.
     """
     weights = sorted(folder.rglob("*.safetensors"))
@@ -28,7 +47,8 @@ def require_same_weights(folder: Path, hub_id: str, commit: str) -> None:
         raise SubmissionError(
             f"{folder} holds no .safetensors file, so its weights cannot be compared. Save it in that form."
         )
-    info = HfApi().model_info(hub_id, revision=commit, files_metadata=True)
+    with plain_errors(hub_id):
+        info = HfApi().model_info(hub_id, revision=commit, files_metadata=True)
     pushed = {s.rfilename: s.lfs.sha256 for s in info.siblings or [] if s.lfs}
     for file in weights:
         name = file.relative_to(folder).as_posix()
@@ -41,22 +61,34 @@ def require_same_weights(folder: Path, hub_id: str, commit: str) -> None:
             )
 
 
-def send(meta: ModelMeta, out: Path) -> list[str]:
-    """Open both pull requests.
+def send(meta: ModelMeta, out: Path) -> Iterator[str]:
+    """Open both pull requests, that to one's own model first: should the other fail, nothing of mteb's stands half done.
 
     Args:
         meta: The model at its full width; mteb takes the narrower widths of the same name along.
         out: What `write_submission` wrote.
 
-    Returns:
-        Their addresses, as the services gave them.
+    Yields:
+        Their addresses, each as soon as the service gave it.
+
+    Raises:
+        HubError: If the Hub refuses the first.
+        SubmissionError: If the other cannot be opened.
     """
-    answer = ResultCache(out).submit_results([meta], create_pr=True)
-    commit = HfApi().upload_folder(
-        repo_id=str(meta.name),
-        folder_path=str(out / "hub" / ".eval_results"),
-        path_in_repo=".eval_results",
-        commit_message=f"Add mteb results of {meta.revision}",
-        create_pr=True,
-    )
-    return [str(answer.get("pr_url", answer)), str(commit.pr_url)]
+    with plain_errors(str(meta.name)):
+        commit = HfApi().upload_folder(
+            repo_id=str(meta.name),
+            folder_path=str(out / "hub" / ".eval_results"),
+            path_in_repo=".eval_results",
+            commit_message=f"Add mteb results of {meta.revision}",
+            create_pr=True,
+        )
+    yield str(commit.pr_url)
+    try:
+        answer = result_cache.ResultCache(out).submit_results([meta], create_pr=True)
+    except Exception as error:  # git's, PyGithub's and the network's have no base in common
+        raise SubmissionError(
+            f"The pull request to mteb's results could not be opened ({type(error).__name__}: {' '.join(str(error).split())}). "
+            f"The files for it are in {out / 'results'}; that to the model is open and needs no other."
+        ) from error
+    yield str(answer.get("pr_url") or f"mteb's results: {answer['status']}")

@@ -23,6 +23,7 @@ def write(
     dim=32,
     width=32,
     queries=None,
+    parts=None,
     speed=None,
     machine="a machine, 2 cores",
     parameters=22_700_000,
@@ -48,7 +49,7 @@ def write(
             "mteb": "2.26.24",
         },
         "environment": {"machine": machine, "versions": VERSIONS},
-        "finished_at": "2026-11-24T12:00:00+00:00", "queries": {"test/default": queries or {}},
+        "finished_at": "2026-11-24T12:00:00+00:00", "queries": parts or {"test/default": queries or {}},
     }  # fmt: skip
     for kind, tree in (("results", result), ("records", record)):
         file = folder / kind / root / f"{task}.json"

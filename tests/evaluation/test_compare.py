@@ -66,6 +66,29 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 88 <= held <= 100
 
 
+def test_the_interval_of_several_subsets_is_that_of_their_mean(tmp_path):
+    """A small subset counts as much as a large one in the score, and so in its interval."""
+    rng = np.random.default_rng(5)
+
+    def parts(gain, noise=0.0):
+        """20 German queries that gain something, 500 English ones that do not."""
+        sizes = {"test/de": (20, gain), "test/en": (500, 0.0)}
+        return {
+            part: {f"q{i}": 0.5 + own + float(rng.normal(0, noise)) for i in range(count)}
+            for part, (count, own) in sizes.items()
+        }
+
+    made_up.write(tmp_path, "SciFact", 0.50, model="local/base", parts=parts(0.0))
+    made_up.write(tmp_path, "SciFact", 0.75, model="local/mine", parts=parts(0.5))
+    (row,) = compare(*contenders(tmp_path))
+    assert row.points == pytest.approx(25.0)
+    assert row.interval == (pytest.approx(25.0), pytest.approx(25.0))
+    made_up.write(tmp_path, "SciFact", 0.75, model="local/mine", parts=parts(0.5, noise=0.1))
+    (row,) = compare(*contenders(tmp_path))
+    low, high = row.interval
+    assert 20 < low < 25 < high < 30
+
+
 def test_only_common_tasks_count_in_the_means(folder):
     means = {kind: (count, first, other) for kind, count, first, other in type_means(compare(*contenders(folder)))}
     assert means["STS"] == (1, pytest.approx(70.0), pytest.approx(71.0))

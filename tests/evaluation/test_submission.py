@@ -1,6 +1,7 @@
 """`gecko-hf submit`: every missing or wrong piece is refused with what to do; what is written, mteb and the Hub read back."""
 
 import json
+import sys
 from unittest import mock
 
 import made_up
@@ -12,7 +13,7 @@ from mteb.models.model_meta import ModelMeta
 from typer.testing import CliRunner
 
 from gecko_hf.cli.main import app
-from gecko_hf.errors import GeckoError, RecipeError, SubmissionError
+from gecko_hf.errors import GeckoError, HubError, MissingExtraError, RecipeError, SubmissionError
 from gecko_hf.evaluation import send as sending
 from gecko_hf.evaluation.declaration import read_declaration
 from gecko_hf.evaluation.model import open_model
@@ -250,7 +251,8 @@ class TestSending:
         api.upload_folder.return_value = mock.Mock(pr_url="https://hub/pr/1")
         monkeypatch.setattr(sending, "HfApi", lambda: api)
         sent = mock.Mock(return_value={"pr_url": "https://results/pr/2"})
-        monkeypatch.setattr(sending.ResultCache, "submit_results", sent)
+        monkeypatch.setattr(sending.result_cache.ResultCache, "submit_results", sent)
+        monkeypatch.setattr(sending, "require_access", lambda hub_id: None)
         api.submit_results = sent
         return api
 
@@ -269,6 +271,32 @@ class TestSending:
         assert "https://hub/pr/1" in shown
         assert "https://results/pr/2" in shown
         assert api.upload_folder.call_args.kwargs["create_pr"]
+
+    def test_what_is_open_already_is_told_where_the_other_fails(self, world, api, model_folder, capsys):
+        api.model_info.return_value = made_up.pushed({"model.safetensors": self.digest(model_folder)})
+        api.submit_results.side_effect = RuntimeError("no fork")
+        with pytest.raises(SubmissionError, match=r"could not be opened \(RuntimeError: no fork\)"):
+            world(dry=False)
+        assert api.upload_folder.called
+
+    def test_without_access_nothing_is_written(self, world, api, monkeypatch):
+        monkeypatch.undo()
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        with pytest.raises(HubError, match="There is no Hub token here"):
+            world(dry=False)
+        assert not world.out.exists()
+
+    def test_both_services_must_let_one_in(self, monkeypatch):
+        monkeypatch.setattr(sending, "writer", lambda hub_id: None)
+        monkeypatch.setitem(sys.modules, "github", None)
+        with pytest.raises(MissingExtraError, match=r"gecko-hf\[submit\]"):
+            sending.require_access(HUB_ID)
+        monkeypatch.setitem(sys.modules, "github", mock.Mock())
+        monkeypatch.setattr(
+            sending.result_cache, "check_pr_requirements", mock.Mock(side_effect=RuntimeError("no token"))
+        )
+        with pytest.raises(SubmissionError, match="repository on GitHub: no token"):
+            sending.require_access(HUB_ID)
 
     @pytest.mark.parametrize(
         ("pushed", "message"), [({"model.safetensors": "0" * 64}, "holds other weights than"), ({}, "does not have")]
