@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,28 @@ def _environment(submission: Submission) -> list[str]:
 
 
 def run_set_aside(run: Path | None) -> dict[str, int] | None:
-    """Reason -> count of what a run left out of its training data."""
-    from gecko_hf.fret.build import set_aside_counts
+    """Reason -> count of what a run left out of its training data: of FRet where the model reads it, pairs, and mixtures.
 
-    return None if run is None or not (run / "fret" / "set_aside.jsonl").is_file() else set_aside_counts(run / "fret")
+    None where nothing is known.
+    """
+    from gecko_hf.fret.build import set_aside_counts
+    from gecko_hf.hub.facts import learns_from_fret
+    from gecko_hf.recipe import as_dict, load_run_recipe
+
+    if run is None:
+        return None
+    found: list[dict[str, int]] = []
+    if (run / "fret" / "set_aside.jsonl").is_file() and learns_from_fret(as_dict(load_run_recipe(run))):
+        found.append(set_aside_counts(run / "fret"))
+    for file in sorted((run / "logs").glob("*_mixture.json")):
+        found += [one["set_aside"] for one in json.loads(file.read_text(encoding="utf-8")).values()]
+    pairs = run / "logs" / "prefinetune_pairs.json"
+    if pairs.is_file():
+        found.append(json.loads(pairs.read_text(encoding="utf-8"))["set_aside"])
+    if not found:
+        return None
+    counts: Counter[str] = Counter()
+    for one in found:
+        for reason, count in one.items():
+            counts[reason.partition(":")[0]] += count
+    return dict(counts.most_common())

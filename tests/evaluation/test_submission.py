@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from gecko_hf.cli.main import app
 from gecko_hf.errors import GeckoError, HubError, MissingExtraError, RecipeError, SubmissionError
 from gecko_hf.evaluation import send as sending
+from gecko_hf.evaluation.card_section import run_set_aside
 from gecko_hf.evaluation.declaration import read_declaration
 from gecko_hf.evaluation.model import open_model
 from gecko_hf.model.encoder import load_encoder, save_encoder
@@ -115,6 +116,37 @@ class TestZeroShot:
     def test_silence_is_unknown(self, world):
         (world.folder / "declared.yaml").write_text("license: mit\n")
         assert "Zero-shot status unknown" in world()
+
+
+class TestRowsThatWereSetAside:
+    @pytest.fixture
+    def run(self, tmp_path):
+        """A run that left out rows of FRet, of a mixture and of pairs."""
+
+        def made(**stages):
+            tree = {"recipe": {"name": "mine", "corpus": {"path": "x"}, **stages}, "environment": {}}
+            (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(tree))
+            return tmp_path
+
+        for folder in ("fret", "logs"):
+            (tmp_path / folder).mkdir()
+        line = {"seed_id": "a", "reason": "short: it has fewer than 3 words", "query": "q"}
+        (tmp_path / "fret" / "set_aside.jsonl").write_text(json.dumps(line) + "\n")
+        sets = {"nli": {"rows": 5, "set_aside": {"test text: STS": 3, "empty text": 1}, "recipe": {}}}
+        (tmp_path / "logs" / "finetune_mixture.json").write_text(json.dumps(sets))
+        pairs = {"rows": 9, "set_aside": {"test text: SciFact": 2}}
+        (tmp_path / "logs" / "prefinetune_pairs.json").write_text(json.dumps(pairs))
+        return made
+
+    def test_all_that_the_model_learned_from_counts(self, run):
+        assert run_set_aside(run()) == {"test text": 5, "short": 1, "empty text": 1}
+
+    def test_fret_does_not_where_it_was_not_read(self, run):
+        mixture = {"nli": {"kind": "nli", "source": "org/nli"}}
+        assert run_set_aside(run(finetune={"mixture": mixture})) == {"test text": 5, "empty text": 1}
+
+    def test_without_a_run_nothing_is_known(self):
+        assert run_set_aside(None) is None
 
 
 class TestProvenance:
