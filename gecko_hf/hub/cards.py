@@ -85,6 +85,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         licence: The Hub's identifier of the licence that the publisher declares.
     """
     onnx = onnx_files(paths)
+    pads = padding(paths.model) if onnx else None  # read from tokenizer.json, which a tokenizer in Python has not
     values = {
         **_common(summary, licence),
         "name": name,
@@ -103,9 +104,7 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
         "energy": energy(summary),
         "quantized": quantized(paths),
         "onnx": onnx,
-        "padding": padding(paths.model)
-        if onnx
-        else None,  # read from tokenizer.json, which a tokenizer in Python has not
+        "padding": pads,
         "on_hub": name != str(paths.model),
     }
     return render("model_cards/gecko.md.jinja", values)
