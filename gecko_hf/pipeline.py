@@ -317,9 +317,12 @@ def needs(recipe: Recipe, name: str) -> list[str]:
 def check_requirements(recipe: Recipe) -> None:
     """Refuse what is missing before any work: packages of the corpus, the base encoder."""
     from gecko_hf.errors import require
+    from gecko_hf.model.base_commit import known_commit
     from gecko_hf.model.encoder import require_base
 
-    require_base(recipe.encoder.base, recipe.encoder.revision)
+    # Once a run has begun, its base is on record at its commit, and the Hub need not be asked again.
+    if known_commit(recipe.encoder, Paths(recipe.folder).logs) is None:
+        require_base(recipe.encoder.base, recipe.encoder.revision)
     if recipe.corpus.source == "docstrings":
         for package in recipe.corpus.packages:
             require(package, "quickstart")

@@ -19,7 +19,7 @@ from gecko_hf.llm.budget import MILLION, BudgetRecipe
 from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
 from gecko_hf.pipeline import check_requirements, ensure_corpus
 from gecko_hf.recipe import Recipe
-from gecko_hf.run_folder import open_run_folder
+from gecko_hf.run_folder import working_in
 from gecko_hf.stages.run import Run
 
 
@@ -48,13 +48,20 @@ def plan_run(
         CorpusError: If no passage can be a seed.
         GeckoError: For anything else that the user can mend.
     """
-    from gecko_hf.fret.generate import draw_tasks
-    from gecko_hf.fret.steps import choose_seeds
-
     if all(llm.backend == "unigram" for llm in recipe.llms):
         raise RecipeError("llm.backend is unigram: no language model is asked, so there is nothing to plan.")
     check_requirements(recipe)
-    job: Run = ensure_corpus(recipe, open_run_folder(recipe, redo=redo), input_state(recipe.corpus), console)
+    with working_in(recipe, redo=redo) as paths:
+        job = ensure_corpus(recipe, paths, input_state(recipe.corpus), console)
+        return _show(job, console, pilot, rows, passages)
+
+
+def _show(job: Run, console: Console, pilot: int, rows: int | None, passages: int | None) -> FRetPlan:
+    """Plan a run whose corpus is on disk."""
+    from gecko_hf.fret.generate import draw_tasks
+    from gecko_hf.fret.steps import choose_seeds
+
+    recipe = job.recipe
     order = sample_rows(len(job.passages), len(job.passages), recipe.seed)
     seeds = choose_seeds(job.passages, job.held_out, recipe.fret.rows, order)
     if not seeds:

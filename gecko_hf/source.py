@@ -22,6 +22,7 @@ FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parque
 TEXT = (datasets.Value("string"), datasets.Value("large_string"))  # what a column of text is
 # Of pandas, which takes words such as `null` and `None` for nothing: only an empty cell is.
 CSV_WORDS = {"keep_default_na": False, "na_values": [""]}
+BESIDE_ROWS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json")
 FILE_SPLIT = re.compile(r"train(\[|$)")  # a file is one split, of which a part may be named
 COMMIT = re.compile("[0-9a-f]{40}")
 _HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]  # of the Hub's HTTP client, whichever it is
@@ -86,8 +87,8 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
             f"{name}.split is {recipe.split!r}, and {source} is one file, all of whose rows are the split train. Leave split "
             "out, or take a part of them, for example train[:1000]."
         )
+    forms = _forms(path, name) if path.is_dir() else set()
     try:
-        forms = {FORMATS[f.suffix] for f in path.rglob("*") if f.suffix in FORMATS}
         options = CSV_WORDS if forms == {"csv"} or path.suffix == ".csv" else {}
         if path.is_dir():
             found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split, **options)
@@ -119,6 +120,23 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
             raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")
         found = found.filter(lambda cell, value=value: str(cell) == value, input_columns=[column])
     return _half(found, recipe.half, have.get("label"), name) if recipe.half else found
+
+
+def _forms(folder: Path, name: str) -> set[str]:
+    """The formats of a folder's files; what `datasets` and the Hub write beside the rows does not count.
+
+    Raises:
+        RecipeError: If there are several and no card that says what is read: `datasets` would read the commonest alone.
+    """
+    files = [f for f in folder.rglob("*") if f.suffix in FORMATS and f.name not in BESIDE_ROWS]
+    found = {FORMATS[f.suffix]: f for f in files}
+    if len(found) > 1 and not (folder / "README.md").is_file():
+        shown = ", ".join(str(file.relative_to(folder)) for file in found.values())
+        raise RecipeError(
+            f"{name}: {folder} holds files of {len(found)} formats ({shown}), of which one would be read. Keep one format in a "
+            "folder."
+        )
+    return set(found)
 
 
 def _half(rows: datasets.Dataset, half: str, column: str | None, name: str) -> datasets.Dataset:

@@ -36,7 +36,7 @@ class SourceRecipe:
 
 
 def check_columns(recipe: SourceRecipe, kind: str, roles: Sequence[str], where: str) -> None:
-    """Refuse a column for a role that is not read.
+    """Refuse a column for a role that is not read, or for two.
 
     Args:
         recipe: The block.
@@ -53,3 +53,11 @@ def check_columns(recipe: SourceRecipe, kind: str, roles: Sequence[str], where: 
             f"{where}.columns names a column for {unknown[0]!r}, and kind: {kind} reads {', '.join(known)}. Write the role "
             "first, columns: {ROLE: COLUMN}, or leave it out."
         )
+    roles_of: dict[str, str] = {}
+    for role, column in recipe.columns.items():
+        if column in roles_of:
+            raise RecipeError(
+                f"{where}.columns: {roles_of[column]} and {role} are both the column {column!r}. A column has one role; give the "
+                "data a second one."
+            )
+        roles_of[column] = role

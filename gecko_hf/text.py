@@ -11,7 +11,7 @@ import xxhash
 _PARAGRAPH = re.compile(r"\n\s*\n")
 # Chinese and Japanese put no space behind the sign that ends a sentence, nor between words, nor Thai between these.
 _SENTENCE_END = re.compile(
-    r"""(?:(?<=[.!?。！？])|(?<=[.!?]["')\]]))\s+(?=[^\sa-z])|(?<=[。！？])(?=[^\s」』）"')\]])"""
+    r"""(?:(?<=[.!?。！？])|(?<=[.!?]["')\]]))\s+(?=[^\sa-z])|(?<=[。！？])(?=[^\s。！？」』）》】”’"')\]])"""
 )
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
 _SPACE = re.compile(r"[\s\u3001-\u303f\uff01-\uff0f\uff1a-\uff20]+")  # and the signs that stand for one there

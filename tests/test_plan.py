@@ -12,14 +12,14 @@ from rich.console import Console
 
 from gecko_hf import pipeline
 from gecko_hf.corpus.fingerprint import input_state
-from gecko_hf.errors import BudgetError, RecipeError
+from gecko_hf.errors import BudgetError, OutputError, RecipeError
 from gecko_hf.llm.answers import Answers
 from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.llm.recipe import LLMRecipe
 from gecko_hf.plan import plan_run
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
-from gecko_hf.run_folder import Paths, open_run_folder
+from gecko_hf.run_folder import Paths, open_run_folder, working_in
 from gecko_hf.stages.report import fret_report
 from gecko_hf.stages.run import Run
 
@@ -152,6 +152,14 @@ def test_of_a_writer_whose_queries_are_counted_words_only_the_judge_is_planned(r
         spent.spent().prompt_tokens, rel=0.1
     )  # bytes are tokens there
     spent.close()
+
+
+def test_a_folder_that_a_run_works_in_is_left_alone(recipe):
+    with (
+        working_in(recipe, redo=False),
+        pytest.raises(OutputError, match=r"Another gecko-hf works in"),
+    ):
+        plan_run(recipe, Console(quiet=True))
 
 
 def test_unigram_has_nothing_to_plan(library_folder, tmp_path):

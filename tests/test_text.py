@@ -48,6 +48,7 @@ def test_prose_is_known_in_any_script(sentence):
 
 def test_sentences_end_without_a_space_where_a_script_has_none():
     assert sentences("猫が来た。「はい。」と言った！犬は？") == ["猫が来た。", "「はい。」と言った！", "犬は？"]
+    assert sentences("他说：“你好。”真的吗？！是。") == ["他说：“你好。”真的吗？！", "是。"]
 
 
 def test_the_lead_is_the_first_sentence_of_prose():

@@ -39,6 +39,7 @@ def export(
     from gecko_hf.hub.onnx_check import export_onnx
     from gecko_hf.hub.onnx_export import check_targets
     from gecko_hf.hub.push import open_finished
+    from gecko_hf.model.portable import make_portable
 
     targets = [target for target in dict.fromkeys(int8 or ["avx2"]) if target != "none"]
     check_targets(targets)
@@ -52,6 +53,7 @@ def export(
     try:
         if output is not None:
             model.save_pretrained(str(output), create_model_card=False)
+            make_portable(output, model.max_seq_length)
         files = export_onnx(model, folder, targets, lambda message: console.print(message, highlight=False))
     except BaseException:
         if output is not None:  # it was empty or not there

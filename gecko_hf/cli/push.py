@@ -24,7 +24,9 @@ Private = Annotated[
     bool | None, typer.Option("--private/--public", help="Who may see it. A new repository is private by default.")
 ]
 Tag = Annotated[str | None, typer.Option(help="A tag for the commit, for example v1.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace another recipe's artefact, or files of other origin.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace another recipe's artefact, files of other origin, or an edited card.")
+]
 
 Licence = Annotated[
     str | None, typer.Option("--license", help="The Hub's name of the licence that the card declares: apache-2.0")

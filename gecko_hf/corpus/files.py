@@ -142,11 +142,19 @@ def _entries(root: Path) -> Iterator[tuple[Path, str]]:
     unread: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=unread.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        runs = [name for name in folders if _is_run(Path(folder, name))]
+        folders[:] = [name for name in folders if name not in runs]
+        yield from ((Path(folder, name), "folder of a run, which is made of text and is none") for name in runs)
         links = [path for path in (Path(folder, name) for name in folders) if path.is_symlink()]
         yield from ((path, "link to a folder, which is not followed") for path in links)
         paths = [Path(folder, name) for name in names if not name.startswith(".")]
         yield from ((path, _fault_of_entry(path)) for path in paths)
     yield from ((Path(error.filename), f"cannot be read: {error.strerror}") for error in unread)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run: with `corpus.path=.` it would else read what it has written."""
+    return os.path.isfile(folder / "recipe.yaml") and os.path.isdir(folder / "logs")  # noqa: PTH112, PTH113  (they never raise)
 
 
 def _fault_of_entry(path: Path) -> str:

@@ -67,19 +67,20 @@ def run_set_aside(run: Path | None) -> dict[str, int] | None:
     None where nothing is known.
     """
     from gecko_hf.fret.build import set_aside_counts
-    from gecko_hf.hub.facts import learns_from_fret
+    from gecko_hf.hub.facts import learns_from_fret, learns_from_pairs
     from gecko_hf.recipe import as_dict, load_run_recipe
 
     if run is None:
         return None
+    recipe, logs = as_dict(load_run_recipe(run)), run / "logs"  # where an earlier recipe's files may lie, too
     found: list[dict[str, int]] = []
-    if (run / "fret" / "set_aside.jsonl").is_file() and learns_from_fret(as_dict(load_run_recipe(run))):
+    if learns_from_fret(recipe) and (run / "fret" / "set_aside.jsonl").is_file():
         found.append(set_aside_counts(run / "fret"))
-    for file in sorted((run / "logs").glob("*_mixture.json")):
-        found += [one["set_aside"] for one in json.loads(file.read_text(encoding="utf-8")).values()]
-    pairs = run / "logs" / "prefinetune_pairs.json"
-    if pairs.is_file():
-        found.append(json.loads(pairs.read_text(encoding="utf-8"))["set_aside"])
+    for stage in ("prefinetune", "finetune"):
+        if recipe[stage]["mixture"] and (file := logs / f"{stage}_mixture.json").is_file():
+            found += [one["set_aside"] for one in json.loads(file.read_text(encoding="utf-8")).values()]
+    if learns_from_pairs(recipe) and (file := logs / "prefinetune_pairs.json").is_file():
+        found.append(json.loads(file.read_text(encoding="utf-8"))["set_aside"])
     if not found:
         return None
     counts: Counter[str] = Counter()

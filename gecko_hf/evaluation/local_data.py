@@ -233,9 +233,11 @@ def _pairs(files: dict[str, Path], splits: Sequence[str]) -> Any:
 
 
 def content_hash(folder: Path) -> str:
-    """A hash of all files in a folder, by name and content: the revision of local data."""
+    """A hash of the files in a folder that a task reads, by name and content: the revision of local data."""
+    search = [folder / f"{name}.jsonl" for name in ("corpus", "queries", "top_ranked")]
+    read = [*search, *(folder / "qrels").glob("*.tsv")] if is_beir(folder) else _split_files(folder).values()
     digest = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+    for file in sorted(f for f in read if f.is_file()):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

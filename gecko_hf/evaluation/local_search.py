@@ -11,10 +11,12 @@ import datasets
 from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 
 from gecko_hf.errors import EvaluationError
+from gecko_hf.file_state import file_state
 from gecko_hf.source import TEXT
 
 Relevance = dict[str, dict[str, int]]
 SearchData = dict[str, dict[str, RetrievalSplitData]]
+STRINGS = datasets.Features(dict.fromkeys(("id", "title", "text"), datasets.Value("string")))
 _NONE = datasets.Value("null")  # of a column without any value
 LISTS = tuple(datasets.List(value) for value in (*TEXT, _NONE)) + tuple(map(datasets.LargeList, TEXT))
 
@@ -35,7 +37,7 @@ def read_beir(folder: Path, splits: Iterable[str]) -> SearchData:
             judged has no candidates where others have.
     """
     corpus = _texts(folder / "corpus.jsonl")
-    queries = _texts(folder / "queries.jsonl")
+    queries = _texts(folder / "queries.jsonl").remove_columns("title")
     known, asked = set(corpus["id"]), set(queries["id"])
     candidates = _top_ranked(folder / "top_ranked.jsonl", asked, known)
     data = {}
@@ -114,27 +116,34 @@ def _check_candidates(table: Any, file: Path) -> None:
 
 
 def _texts(file: Path) -> Any:
-    """Rows with id, text and, where there is one, title."""
+    """Rows with id, title and text, all as they are written: a type that is guessed would take `2024-03-01` for a date."""
+    state = str(file_state(file))  # the library would else give what it has made of an earlier file of this name
     try:
-        table = datasets.Dataset.from_json(str(file))
-    except (datasets.exceptions.DatasetGenerationError, StopIteration) as error:
-        why = error.__cause__ or str(error) or "it holds no row"  # a StopIteration says nothing
-        raise EvaluationError(f"{file} cannot be read as JSON lines: {why}") from error
-    key = "_id" if "_id" in table.column_names else "id"
-    if not {key, "text"} <= set(table.column_names):
-        raise EvaluationError(f"{file} has the columns {', '.join(table.column_names)}; it needs _id and text.")
-    table = table.select_columns([c for c in (key, "title", "text") if c in table.column_names])
-    if key != "id":
-        table = table.rename_column(key, "id")
-    if table.data.column("text").null_count or table.data.column("id").null_count:
-        raise EvaluationError(f"{file}: a row has no text or no id.")
-    if table.features["text"] not in TEXT:
-        raise EvaluationError(f"{file}: text holds {table.features['text']}, and texts are expected.")
+        table = datasets.Dataset.from_generator(_rows, features=STRINGS, gen_kwargs={"file": str(file), "state": state})
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise error.__cause__ or error from error  # what _rows raised, which the library wraps
+    except ValueError as error:  # the library's word for nothing
+        raise EvaluationError(f"{file} cannot be read as JSON lines: it holds no row") from error
     if len(table.unique("id")) < len(table):
         raise EvaluationError(f"{file}: two rows have the same id.")
-    if "title" in table.column_names and table.data.column("title").null_count:
-        table = table.map(lambda row: {"title": row["title"] or ""})
-    return table.cast_column("id", datasets.Value("string"))
+    return table
+
+
+def _rows(file: str, state: str) -> Iterator[dict[str, str]]:
+    for number, line in _lines(Path(file)):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise EvaluationError(f"{file}, line {number} is not JSON: {error}.") from error
+        there = isinstance(row, dict) and row.keys() >= {"text"} and ("_id" in row or "id" in row)
+        seen = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+        _require(there, f"{file}, line {number} has {seen or 'nothing'}; it needs _id and text.")
+        name, title = row.get("_id", row.get("id")), row.get("title")
+        _require(name is not None, f"{file}, line {number} has no id.")
+        _require(
+            isinstance(row["text"], str), f"{file}, line {number}: text holds {row['text']!r}, and texts are expected."
+        )
+        yield {"id": str(name), "title": "" if title is None else str(title), "text": row["text"]}
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:

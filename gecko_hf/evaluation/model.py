@@ -11,6 +11,7 @@ from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, resolve_base
 from gecko_hf.prompts import model_prompts, paper_prompts
 from gecko_hf.recipe import RECIPE_FILE
+from gecko_hf.source import UNREACHED
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -72,7 +73,7 @@ def open_model(
     if device:
         _require_device(device)
     local = source.startswith(PACKAGE) or Path(source).is_dir()
-    if (Path(source) / RECIPE_FILE).is_file():
+    if (Path(source) / RECIPE_FILE).is_file() and (Path(source) / "model").is_dir():
         raise EvaluationError(f"{source} is the folder of a run. Its model is {Path(source) / 'model'}")
     if not local and not may_be_hub_id(source):
         raise EvaluationError(
@@ -86,7 +87,7 @@ def open_model(
         model = SentenceTransformer(
             resolve_base(source), revision=commit, device=device, model_kwargs={"dtype": dtype}
         ).eval()
-    except (OSError, ValueError, SafetensorError) as error:  # the last of a file of weights that was cut off
+    except (*UNREACHED, SafetensorError) as error:  # the last of a file of weights that was cut off
         raise EvaluationError(
             f"No sentence-transformers model loads from {source!r}: {error} "
             "Give a folder, a Hub id such as sentence-transformers/all-MiniLM-L6-v2, or package:NAME."

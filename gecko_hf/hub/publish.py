@@ -224,7 +224,9 @@ def declared_licence(api: HfApi, target: Target) -> str | None:
     if info.card_data is None or (found and PROVENANCE not in found):
         return None
     licence = info.card_data.get("license")
-    return licence if isinstance(licence, str) else None  # a data set's may be a list
+    if isinstance(licence, list):  # as a data set's may be
+        return str(licence[0]) if len(licence) == 1 else f"[{', '.join(map(str, licence))}]"
+    return None if licence is None else str(licence)
 
 
 def git_id(data: bytes) -> str:

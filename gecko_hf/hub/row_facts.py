@@ -27,7 +27,7 @@ class RowFacts:
 
     total: int = 0
     shown: list[dict[str, Any]] = field(default_factory=list)
-    scores: dict[str, array[float]] = field(default_factory=lambda: {name: array("f") for name in SCORES})
+    scores: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in SCORES})
     ranks: dict[str, Counter[int | None]] = field(default_factory=lambda: {name: Counter() for name in RANKS})
 
 

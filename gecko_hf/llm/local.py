@@ -58,7 +58,8 @@ def require_checkpoint(path: str, revision: str | None) -> None:
         LLMError: If there is no such checkpoint, or it has no tokenizer.
     """
     with _loading(path):
-        AutoConfig.from_pretrained(path, revision=revision)
+        if not (Path(path) / "adapter_config.json").is_file():  # which names the model that it belongs to
+            AutoConfig.from_pretrained(path, revision=revision)
         AutoTokenizer.from_pretrained(path, revision=revision)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from gecko_hf.model.encoder import PACKAGE, hub_commit, no_encoder
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.run_folder import write_json
+from gecko_hf.source import UNREACHED
 from gecko_hf.training.processes import is_main
 
 RECORD = "base.json"
@@ -29,7 +30,7 @@ def base_commit(encoder: EncoderRecipe, logs: Path) -> str | None:
         return known
     try:
         commit = hub_commit(encoder.base, encoder.revision)
-    except (OSError, ValueError) as error:
+    except UNREACHED as error:
         raise no_encoder(encoder.base, error) from error
     if is_main():
         write_json({"base": encoder.base, "revision": encoder.revision, "commit": commit}, logs / RECORD)

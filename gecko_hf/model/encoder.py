@@ -41,7 +41,7 @@ def resolve_base(base: str) -> str:
     if not base.startswith(PACKAGE):
         return base
     module = base.removeprefix(PACKAGE)
-    if module != QUICKSTART and not (module.isidentifier() and find_spec(module)):
+    if module != QUICKSTART and not (module.replace(".", "").isidentifier() and find_spec(module.split(".")[0])):
         raise RecipeError(
             f"No package of the name in {base!r} is installed. The quickstart's is {PACKAGE}{QUICKSTART}."
         )
@@ -61,13 +61,15 @@ def require_base(base: str, revision: str | None) -> None:
         MissingExtraError: As `resolve_base`.
         RecipeError: If nothing is there.
     """
+    from gecko_hf.source import UNREACHED
+
     folder = Path(resolve_base(base))
     if not folder.exists():
         try:
             hub_commit(base, revision)
-        except (OSError, ValueError) as error:
+        except UNREACHED as error:
             raise no_encoder(base, error) from error
-    elif not any((folder / name).exists() for name in ("modules.json", "config.json")):
+    elif not any((folder / name).exists() for name in ("modules.json", "config.json", "adapter_config.json")):
         raise no_encoder(base, FileNotFoundError("it holds neither modules.json nor config.json."))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from gecko_hf.model.encoder import fingerprint
 from gecko_hf.text import hash64
@@ -103,13 +104,18 @@ class VectorStore:
                 report(len(texts), len(texts))
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial.npy")
-            shape = (len(texts), self.model.get_embedding_dimension() or 0)
-            vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-            self.compute(texts, prompt, report, vectors)
-            vectors.flush()
-            partial.replace(file)  # a killed run leaves no half file under the final name
+            with FileLock(file.with_suffix(".lock")):  # a search may ask for what a run is embedding
+                if not file.exists():
+                    self._write(file, texts, prompt, report)
         return np.asarray(np.load(file, mmap_mode="r"), dtype=np.float32)  # paged in as it is read
+
+    def _write(self, file: Path, texts: Sequence[str], prompt: str, report: Report | None) -> None:
+        partial = file.with_suffix(".partial.npy")
+        shape = (len(texts), self.model.get_embedding_dimension() or 0)
+        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+        self.compute(texts, prompt, report, vectors)
+        vectors.flush()
+        partial.replace(file)  # a killed run leaves no half file under the final name
 
     def file_of(self, texts: Sequence[str], prompt: str = "") -> Path:
         """Where the vectors of these texts are kept, once they are."""

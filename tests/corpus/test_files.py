@@ -418,6 +418,19 @@ def test_no_path_is_refused():
         list(read_files(CorpusRecipe()))
 
 
+def test_runs_below_the_text_are_no_text(tmp_path: Path):
+    """With `corpus.path=.` a run would read what it has written, and be another run at its next start."""
+    write_rows(tmp_path / "a.jsonl", {"text": "one"})
+    run = tmp_path / "runs" / "mine"
+    (run / "tasks").mkdir(parents=True)
+    write_rows(run / "tasks" / "b.jsonl", {"text": "two"})
+    (run / "recipe.yaml").write_text("recipe: {}")
+    (run / "logs").mkdir()
+    files, others = find_files(tmp_path)
+    assert list(files) == ["a.jsonl"]
+    assert [(other.where, other.reason[:15]) for other in others] == [("runs/mine", "folder of a run")]
+
+
 def test_a_folder_without_a_supported_file_is_refused_with_what_it_holds(tmp_path: Path):
     with pytest.raises(CorpusError, match="found nothing"):
         read(tmp_path)

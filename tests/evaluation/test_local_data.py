@@ -189,6 +189,16 @@ def test_changed_data_has_another_revision(tmp_path):
     assert content_hash(tmp_path / "p") != before
 
 
+def test_what_is_not_read_changes_no_revision(tmp_path):
+    """Results and a README in the folder, as `--local .` leaves them there."""
+    for folder in (local_folders.pairs(tmp_path / "p", "score"), local_folders.beir(tmp_path / "b")):
+        before = content_hash(folder)
+        (folder / "results").mkdir()
+        (folder / "results" / "a.json").write_text("{}")
+        (folder / "README.md").write_text("# Mine")
+        assert content_hash(folder) == before
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -319,6 +329,33 @@ def test_two_data_sets_of_one_name_are_refused_and_one_that_is_named_twice_is_me
     assert len(choose_tasks([], None, [one, one], paper=False)) == 1
     with pytest.raises(EvaluationError, match="Two different data sets are called Local-mine"):
         choose_tasks([], None, [one, other], paper=False)
+
+
+def test_ids_and_titles_that_look_like_dates_stay_as_they_are(tmp_path):
+    (tmp_path / "qrels").mkdir()
+    documents = [
+        {"_id": "2024-03-01", "title": "2024-03-01", "text": "one"},
+        {"_id": "2024-03-02", "title": 7, "text": "two"},
+    ]
+    local_folders.jsonl(documents, tmp_path / "corpus.jsonl")
+    local_folders.jsonl([{"_id": 1, "text": "2024-03-01"}], tmp_path / "queries.jsonl")
+    (tmp_path / "qrels" / "test.tsv").write_text("1\t2024-03-01\t1\n")
+    (task,) = local_tasks(tmp_path)
+    task.load_data()
+    data = task.dataset["default"]["test"]
+    assert data["corpus"]["id"][:] == ["2024-03-01", "2024-03-02"]
+    assert data["corpus"]["title"][:] == ["2024-03-01", "7"]
+    assert data["queries"]["text"][:] == ["2024-03-01"]
+
+
+def test_a_changed_file_of_the_same_name_is_read_anew(tmp_path):
+    folder = local_folders.beir(tmp_path / "search")
+    for text in ("first", "second"):
+        rows = [{"_id": f"d{i}", "text": text} for i in range(64)]
+        local_folders.jsonl(rows, folder / "corpus.jsonl")
+        (task,) = local_tasks(folder)
+        task.load_data()
+        assert set(task.dataset["default"]["test"]["corpus"]["text"]) == {text}
 
 
 def test_two_documents_of_one_id_are_refused(tmp_path):

@@ -185,6 +185,7 @@ class TestTheCommand:
         assert command(monkeypatch, capsys, "export", "package:x", "--output", new, "--int8", "none").code == 0
         assert told == [(new, [])]
         assert SentenceTransformer(str(new)).prompts == SentenceTransformer(str(folder)).prompts
+        assert json.loads((new / "sentence_bert_config.json").read_text())["max_seq_length"]  # which others look for
 
         def differs(*_):
             raise ExportError("other vectors")

@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -23,6 +26,24 @@ def test_more_texts_than_are_sorted_at_a_time_keep_their_order_too(store, monkey
     monkeypatch.setattr(vectors, "SORTED", 4)
     np.testing.assert_allclose(store.encode(texts, report=lambda *told: seen.append(told)), whole, atol=1e-6)
     assert seen == [(4, 11), (8, 11), (11, 11)]
+
+
+def test_two_who_ask_for_the_same_at_once_embed_it_once(tiny_model, tmp_path):
+    """A search beside a run: two that write one file would leave zeros in it."""
+    calls = []
+
+    class Slow(VectorStore):
+        def compute(self, texts, *rest):
+            calls.append(len(texts))
+            time.sleep(0.3)
+            return super().compute(texts, *rest)
+
+    texts = ["bread", "oven", "hive"]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda store: store.encode(texts), [Slow(tiny_model, tmp_path) for _ in range(2)])
+    assert calls == [3]
+    assert np.array_equal(first, second)
+    assert np.abs(first).sum(axis=1).min() > 0
 
 
 def test_no_texts_have_no_vectors(store, tiny_model):

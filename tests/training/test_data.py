@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import shutil
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -14,6 +16,7 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.prompts import reworded
 from gecko_hf.source import pinned
+from gecko_hf.source_recipe import check_columns
 from gecko_hf.training.data import build_set, columns, in_format, with_vectors
 from gecko_hf.training.mixture_recipe import NAME, TAKEN, DataRecipe, check_mixture, steps_shares
 
@@ -176,6 +179,23 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(source, tmp_path, recipe
     recipe = DataRecipe(kind=recipe.kind, source=recipe.source.format(file=file), columns=recipe.columns)
     with pytest.raises(RecipeError, match=re.escape(says)):
         build(recipe, tmp_path)
+
+
+def test_a_column_in_two_roles_is_refused():
+    recipe = DataRecipe(kind="pairs", source="x", columns={"query": "text", "positive": "text"})
+    with pytest.raises(RecipeError, match=r"query and positive are both the column 'text'. A column has one role"):
+        check_columns(recipe, "pairs", ("query", "positive"), "finetune.mixture.mine")
+
+
+def test_a_folder_of_several_formats_is_refused_and_what_lies_beside_rows_is_not_one(source, tmp_path):
+    file = Path(source(PAIRS))
+    folder = tmp_path / "many"
+    folder.mkdir()
+    shutil.copy(file, folder / "a.jsonl")
+    (folder / "dataset_infos.json").write_text("{}")
+    (folder / "b.csv").write_text("query,positive\nq,p\n")
+    with pytest.raises(RecipeError, match=r"holds files of 2 formats"):
+        build(DataRecipe(kind="pairs", source=str(folder)), tmp_path)
 
 
 def test_scores_stay_with_the_texts_that_they_are_of(source, tmp_path):

@@ -59,7 +59,8 @@ class OpenAIModel(EndpointModel):
         if counted is not None and counted != len(ids):
             raise Failure(f"{counted} prompt tokens counted for a text of {len(ids)}.")
         # llama-cpp-python writes on to the end of a character that it has begun, whatever max_tokens says.
-        written = int(usage.get("completion_tokens", 1))
+        told = usage.get("completion_tokens")
+        written = 1 if told is None else int(told)
         hidden = self._left_out(url, len(ids), len(values) - written)
         if hidden and not text.lstrip().startswith(str(listed["tokens"][0]).strip(" \u2581\ufffd")):
             raise Failure(f"log-probabilities of {len(values) - written} tokens for a text of {len(ids)}.")
