@@ -139,7 +139,11 @@ class TestRowsThatWereSetAside:
         return made
 
     def test_all_that_the_model_learned_from_counts(self, run):
-        assert run_set_aside(run()) == {"test text": 5, "short": 1, "empty text": 1}
+        mixture = {"fret": {"kind": "fret"}, "nli": {"kind": "nli", "source": "org/nli"}}
+        assert run_set_aside(run(finetune={"mixture": mixture})) == {"test text": 5, "short": 1, "empty text": 1}
+
+    def test_files_of_an_earlier_recipe_do_not(self, run):
+        assert run_set_aside(run(prefinetune={"rows": 0})) == {"short": 1}
 
     def test_fret_does_not_where_it_was_not_read(self, run):
         mixture = {"nli": {"kind": "nli", "source": "org/nli"}}
