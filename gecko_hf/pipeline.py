@@ -187,6 +187,7 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = ST
             "accelerate launch -m gecko_hf finetune RECIPE"
         )
     check_requirements(recipe)
+    _require_base(recipe)
     inputs = input_state(recipe.corpus)
     with working_in(recipe, redo=redo) as paths:
         steps = [step for step in plan(recipe, paths, inputs) if step.stage.name in _leading_to(until)]
@@ -275,6 +276,7 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
             "shards. Launch with a whole model in each process: --config_file recipes/accelerate/ddp.yaml"
         )
     check_requirements(recipe)
+    _require_base(recipe)
     with ExitStack() as held:
         with join_processes().main_process_first():
             # One process holds the folder for all.
@@ -315,17 +317,26 @@ def needs(recipe: Recipe, name: str) -> list[str]:
 
 
 def check_requirements(recipe: Recipe) -> None:
-    """Refuse what is missing before any work: packages of the corpus, the base encoder."""
+    """Refuse what is missing before any work: packages of the corpus, the base encoder's package."""
     from gecko_hf.errors import require
-    from gecko_hf.model.base_commit import known_commit
-    from gecko_hf.model.encoder import require_base
+    from gecko_hf.model.encoder import resolve_base
 
-    # Once a run has begun, its base is on record at its commit, and the Hub need not be asked again.
-    if known_commit(recipe.encoder, Paths(recipe.folder).logs) is None:
-        require_base(recipe.encoder.base, recipe.encoder.revision)
+    resolve_base(recipe.encoder.base)
     if recipe.corpus.source == "docstrings":
         for package in recipe.corpus.packages:
             require(package, "quickstart")
+
+
+def _require_base(recipe: Recipe) -> None:
+    """Refuse a base that is not there, before a run folder is made for it.
+
+    Once a run has begun its base is on record at its commit, and the Hub need not be asked again.
+    """
+    from gecko_hf.model.base_commit import known_commit
+    from gecko_hf.model.encoder import require_base
+
+    if known_commit(recipe.encoder, Paths(recipe.folder).logs) is None:
+        require_base(recipe.encoder.base, recipe.encoder.revision)
 
 
 def _require_sources(recipe: Recipe, todo: list[str]) -> None:
