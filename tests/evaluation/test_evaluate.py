@@ -232,6 +232,7 @@ def test_a_length_that_the_model_has_no_positions_for_is_refused(model_folder):
 
 def test_the_folder_of_a_run_is_told_from_its_model(tmp_path):
     (tmp_path / "recipe.yaml").write_text("name: mine")
+    (tmp_path / "model").mkdir()
     with pytest.raises(EvaluationError, match=rf"is the folder of a run. Its model is {tmp_path}/model"):
         open_model(str(tmp_path))
 
