@@ -35,18 +35,20 @@ def refused(monkeypatch, capsys):
     return call
 
 
-def test_help_imports_no_torch_and_answers_in_under_a_second():
+def test_help_imports_no_torch_and_takes_less_than_twice_what_typer_takes_for_its_own():
     script = (
         "import sys; from gecko_hf.cli.main import app; print(sorted({'torch', 'datasets', 'mteb'} & set(sys.modules)))"
     )
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "[]"
-    seconds = []
+    seconds = {"gecko_hf": [], "typer": []}
     for _ in range(3):
-        start = time.monotonic()
-        assert "search" in gecko("--help").stdout
-        seconds.append(time.monotonic() - start)
-    assert min(seconds) < 1
+        for module, taken in seconds.items():
+            start = time.monotonic()
+            subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, check=True)
+            taken.append(time.monotonic() - start)
+    assert min(seconds["gecko_hf"]) < 2 * min(seconds["typer"])
+    assert "search" in gecko("--help").stdout
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def probe(llm, **how):
 
 @each_server
 def test_a_good_endpoint_passes_and_says_how_well(flavour):
-    with TestServer(flavour, latency=0.01) as server:
+    with TestServer(flavour, latency=0.05) as server:
         found = probe(client(server))
         assert server.most_in_flight >= 8
     assert found.tokens > 100
