@@ -16,6 +16,7 @@ from mteb.models.model_meta import ModelMeta
 
 from gecko_hf.errors import EvaluationError
 from gecko_hf.evaluation.encoder import ModelEncoder, RawVectors
+from gecko_hf.evaluation.label_lists import with_label_lists
 from gecko_hf.evaluation.model import OpenModel
 from gecko_hf.evaluation.prompt_report import flatten
 from gecko_hf.evaluation.quiet import quiet
@@ -153,6 +154,7 @@ def _load(task: AbsTask) -> None:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         task.load_data()
+    with_label_lists(task)
 
 
 def _measure(

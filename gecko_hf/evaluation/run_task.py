@@ -11,17 +11,21 @@ import json
 import random
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import mteb
 import numpy as np
+import torch
 import transformers
 from mteb.abstasks.abstask import AbsTask
+from mteb.abstasks.clustering import AbsTaskClustering
+from mteb.abstasks.clustering_legacy import AbsTaskClusteringLegacy
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.cache import ResultCache
 from mteb.results import TaskResult
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gecko_hf.evaluation.quiet import quiet
 
@@ -60,7 +64,13 @@ def run_task(model: Any, task: AbsTask, cache: ResultCache, *, again: bool = Fal
     stale = found is not None and found.dataset_revision != task.metadata.revision
     task.rng_state, task.np_rng = random.Random(task.seed), np.random.default_rng(task.seed)
     transformers.set_seed(task.seed)
-    with query_scores(task) as scores, quiet("mteb", "bm25s"), warnings.catch_warnings():
+    clusters = isinstance(task, AbsTaskClustering | AbsTaskClusteringLegacy)
+    with (
+        query_scores(task) as scores,
+        one_thread_beside_torch() if clusters else nullcontext(),
+        quiet("mteb", "bm25s"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         outcome = mteb.evaluate(
             model,
@@ -93,6 +103,20 @@ def query_scores(task: AbsTask) -> Iterator[QueryScores]:
         yield kept
     finally:
         del vars(task)["task_specific_scores"]
+
+
+@contextmanager
+def one_thread_beside_torch() -> Iterator[None]:
+    """Give all numerical libraries one thread, and PyTorch, which embeds the texts, those that it had.
+
+    mteb clusters by batches of 512 texts, which are two pieces of work of scikit-learn's: two threads take longer over them
+    than one does, and many times longer where a core has other work too. Where a library shares its threads with PyTorch, it
+    keeps them.
+    """
+    threads = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(threads)
+        yield
 
 
 def per_query_measure(metric: str) -> str | None:

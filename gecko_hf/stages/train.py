@@ -108,7 +108,7 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
     """The data sets of a stage's mixture, read by the first process and then by the others from what it wrote."""
     from accelerate import PartialState
 
-    from gecko_hf.training.data import build_set, with_vectors
+    from gecko_hf.training.data import build_set
     from gecko_hf.training.reread import read_again
 
     recipe: StageRecipe = getattr(run.recipe, stage)
@@ -117,7 +117,6 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
         mixture = {n: replace(e, hard_negatives=0) if e.is_own_fret else e for n, e in mixture.items()}
     own = str(run.paths.fret / "default")
     sets: list[TrainingSet] = []
-    encode = _base_vectors(run, recipe) if any(entry.keep for entry in mixture.values()) else None
     with PartialState().main_process_first():
         for name, entry in sorted(mixture.items(), key=lambda item: item[1].kind == "reread"):  # these need the others
             with run.view.task(f"reading {name}") as report:
@@ -134,14 +133,40 @@ def training_sets(run: Run, stage: str) -> list[TrainingSet]:
                         tests=run.tests,
                         cut_source=getattr(recipe, "cut_source", 0.0),
                     )
-                sets.append(with_vectors(one, encode) if encode and entry.keep else one)
-                report(len(sets[-1].rows), len(sets[-1].rows))
+                sets.append(one)
+                report(len(one.rows), len(one.rows))
+        trained = _with_base_vectors(run, recipe, sets)
     if is_main():
         write_json(
             {s.name: {"rows": len(s.rows), "set_aside": s.set_aside, "recipe": asdict(s.recipe)} for s in sets},
             run.paths.logs / f"{stage}_mixture.json",
         )
-    return sets
+    return trained
+
+
+def _with_base_vectors(run: Run, recipe: StageRecipe, sets: list[TrainingSet]) -> list[TrainingSet]:
+    """The sets, those that are kept with the base's vectors: of the rows that the steps can draw, and of no others."""
+    from gecko_hf.training.data import with_vectors
+    from gecko_hf.training.mixture_recipe import steps_shares
+
+    if not any(one.recipe.keep for one in sets):
+        return sets
+    encode = _base_vectors(run, recipe)
+    shares = steps_shares({one.name: one.recipe for one in sets}, [len(one.rows) for one in sets])
+    return [
+        with_vectors(_drawn(one, share, recipe, run.recipe.seed), encode) if one.recipe.keep else one
+        for one, share in zip(sets, shares, strict=True)
+    ]
+
+
+def _drawn(one: TrainingSet, share: float, recipe: StageRecipe, seed: int) -> TrainingSet:
+    """As many rows of a set as its share of the steps can draw; all where their number is what makes the share."""
+    from gecko_hf.training.sampler import rows_drawn
+
+    if recipe.steps is None or one.recipe.weight is None:
+        return one
+    most = min(rows_drawn(share, recipe.steps, recipe.batch_size), len(one.rows))
+    return replace(one, rows=one.rows.shuffle(seed=seed).select(range(most)))
 
 
 def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[Sequence[str]], Vectors]:

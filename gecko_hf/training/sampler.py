@@ -6,6 +6,7 @@ by sentence-transformers' own samplers; this one says whose batch is next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from sentence_transformers.base.sampler import MultiDatasetDefaultBatchSampler
 from torch.utils.data import BatchSampler, ConcatDataset
 
 from gecko_hf.errors import RecipeError
+from gecko_hf.training.processes import processes
 
 
 class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
@@ -96,6 +98,17 @@ class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
                     "Lower the batch_size of the stage, or give rows with more different texts."
                 )
             reading, skip = reading + 1, 0
+
+
+def rows_drawn(share: float, steps: int, batch_size: int) -> int:
+    """The most rows that `WeightedBatchSampler` can draw from a data set in so many steps, and a batch more.
+
+    Args:
+        share: The data set's share of the steps.
+        steps: Steps of the stage.
+        batch_size: Rows of a batch, of which each process takes one a step.
+    """
+    return (math.ceil(share * steps) + 1) * batch_size * processes()
 
 
 def set_epoch(loader: Any, epoch: int) -> None:

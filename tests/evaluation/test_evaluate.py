@@ -70,11 +70,12 @@ def test_the_model_of_a_run_is_called_like_the_run(opened):
     assert len(opened.revision) == 12
 
 
-def test_every_width_is_scored_as_a_truncated_model_is_by_mteb(opened, model_folder, data, tmp_path, view):
+def test_every_width_is_scored_as_a_truncated_model_is_by_mteb(opened, model_folder, tmp_path, view):
+    data = local_folders.every_form(tmp_path / "data")
     tasks = local_tasks(data)
     evaluate(opened, tasks, [32, 8], tmp_path / "r", view)
     found = {(s.task, s.dim): s.value for s in read_results(tmp_path / "r")}
-    assert found.keys() == {(f"Local-{name}", dim) for name in ("search", "similarity") for dim in (32, 8)}
+    assert found.keys() == {(task.metadata.name, dim) for task in tasks for dim in (32, 8)}
     for dim in (32, 8):
         plain = SentenceTransformer(str(model_folder), truncate_dim=dim, device="cpu")
         for task in local_tasks(data):
@@ -310,3 +311,24 @@ class TestCommand:
     def test_nothing_to_measure_is_refused(self, model_folder):
         with pytest.raises(EvaluationError, match="Nothing to measure"):
             CliRunner().invoke(app, ["evaluate", str(model_folder)], catch_exceptions=False)
+
+
+def test_clustering_has_one_thread_and_the_encoder_its_own(opened, tmp_path, view, monkeypatch):
+    import torch
+    from threadpoolctl import threadpool_info
+
+    seen = []
+    embed = module.RawVectors._compute
+
+    def look(self, *arguments):
+        seen.append(
+            ({p["num_threads"] for p in threadpool_info() if "torch" not in p["filepath"]}, torch.get_num_threads())
+        )
+        return embed(self, *arguments)
+
+    monkeypatch.setattr(module.RawVectors, "_compute", look)
+    before, threads = threadpool_info(), torch.get_num_threads()
+    local_folders.labelled(tmp_path / "groups", train=False)
+    evaluate(opened, local_tasks(tmp_path / "groups"), [8], tmp_path / "r", view)
+    assert seen == [({1}, threads)]
+    assert threadpool_info() == before

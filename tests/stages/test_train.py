@@ -118,3 +118,31 @@ def test_of_fret_no_more_is_read_than_is_trained_on(run, monkeypatch, most, read
     found = train._first_rows(job.paths.fret, most)
     assert [row["query"] for row in found] == [f"q{part} {i}" for part in range(3) for i in range(4)][:most]
     assert len(opened) == read
+
+
+@pytest.mark.parametrize(
+    ("of_steps", "weight", "drawn"),
+    [
+        ("steps: 4", "weight: 1", 12),
+        ("steps: 9", "weight: 1", 24),
+        ("epochs: 1", "weight: 1", 40),
+        ("steps: 4", "", 40),
+    ],
+    ids=["a part", "another part", "by epochs", "by size"],
+)
+def test_the_base_reads_the_rows_that_are_drawn_and_no_others(run, tmp_path, of_steps, weight, drawn, monkeypatch):
+    files = {name: tmp_path / f"{name}.jsonl" for name in ("kept", "taught")}
+    for name, file in files.items():
+        file.write_text(
+            "".join(json.dumps({"query": f"{name} q{i}", "positive": f"{name} p{i}"}) + "\n" for i in range(40))
+        )
+    mixture = ", ".join(
+        f"{name}: {{kind: pairs, source: '{file}', {'keep: 1,' if name == 'kept' else ''} {weight}}}"
+        for name, file in files.items()
+    )
+    made = run(f"finetune={{{of_steps}, batch_size: 4, mixture: {{{mixture}}}}}")
+    sets = {one.name: one.rows for one in train.training_sets(made, "finetune")}
+    assert (len(sets["kept"]), len(sets["taught"])) == (drawn, 40)
+    assert set(sets["kept"].column_names) == {"anchor", "positive", "label"}
+    said = json.loads((made.paths.logs / "finetune_mixture.json").read_text())
+    assert said["kept"]["rows"] == 40

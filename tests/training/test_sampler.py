@@ -11,7 +11,7 @@ from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from torch.utils.data import ConcatDataset, DataLoader
 
 from gecko_hf.errors import RecipeError
-from gecko_hf.training.sampler import WeightedBatchSampler, set_epoch
+from gecko_hf.training.sampler import WeightedBatchSampler, rows_drawn, set_epoch
 
 SIZES, BATCH = (120, 64, 1000), 8
 
@@ -42,6 +42,19 @@ def test_what_is_drawn_follows_the_weights():
     assert len(batches) == len(sampler()) == sum(n // BATCH for n in SIZES)
     for which, share in enumerate((0.5, 0.3, 0.2)):
         assert abs(batches.count(which) - share * len(batches)) <= 1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.2])
+@pytest.mark.parametrize("steps", [1, 7, 10, 33])
+def test_so_many_steps_draw_no_more_rows_of_a_data_set_than_is_said(share, steps):
+    which = (0.5, 0.3, 0.2).index(share)
+    drawn = sampler()._order(steps).count(which) * BATCH
+    assert drawn <= rows_drawn(share, steps, BATCH) <= (share * steps + 2) * BATCH
+
+
+def test_every_process_draws_rows_of_its_own(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert rows_drawn(0.5, 10, BATCH) == 3 * 6 * BATCH
 
 
 def test_a_data_set_is_read_through_before_any_row_comes_again():
