@@ -130,7 +130,14 @@ STAGES = (
         lambda r: asdict(r.evaluation),
         "results",
     ),
-    Stage("report", "cards, plots and the report page", report_stage, ("evaluate",), lambda r: r.name, "report"),
+    Stage(
+        "report",
+        "cards, plots and the report page",
+        report_stage,
+        ("evaluate",),
+        lambda r: (r.name, *r.language),
+        "report",
+    ),
 )
 
 

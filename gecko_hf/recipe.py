@@ -8,6 +8,7 @@ folder is a recipe too.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from gecko_hf.strict_yaml import load_yaml
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_stage
 
 RECIPE_FILE = "recipe.yaml"
+LANGUAGE = re.compile("[a-z]{2,3}|multilingual|code")  # what the Hub takes for one
 
 
 # What a block with a `local` block of its own says of the Hub alone.
@@ -50,6 +52,7 @@ class Recipe:
     """Everything that a run does."""
 
     name: str = "run"
+    language: list[str] = field(default_factory=list)  # ISO 639 codes of the text, which both cards declare
     output: str | None = None
     seed: int = number(42, low=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -178,7 +181,11 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def _check(recipe: Recipe, where: str) -> None:
-    """Checks that need more than one field."""
+    """Checks that need more than one field, or more than a type."""
+    if odd := next((code for code in recipe.language if not LANGUAGE.fullmatch(code)), None):
+        raise RecipeError(
+            f"{where}: language names {odd!r}. Give codes of ISO 639, as the Hub's cards do: language: [en, de]; or multilingual."
+        )
     check_llm(recipe.llm, where)
     if recipe.judge is not None:
         check_llm(recipe.judge, where, "judge")

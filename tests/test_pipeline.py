@@ -240,6 +240,15 @@ def test_another_base_in_the_same_folder_redoes_what_reads_it(recipe_file, tiny_
     assert [old == new for old, new in zip(before, keys(), strict=True)] == [True, *[False] * 5]
 
 
+def test_another_language_makes_the_report_and_the_cards_anew_and_nothing_else(recipe_file, tmp_path):
+    def keys(*overrides):
+        return [step.key for step in pipeline.plan(load_recipe(recipe_file, overrides), Paths(tmp_path / "r"), {})]
+
+    one, other = keys(), keys("language=[de]")
+    assert one[:-1] == other[:-1]
+    assert one[-1] != other[-1]
+
+
 def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file, tmp_path):
     """Two hours, where torch's own limit is half an hour or less; the group is made before the trainer asks for it."""
     script = (

@@ -113,6 +113,8 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
             "corpus: {source: docstrings, packages: [numpy]}\nevaluation: {yardstick: see_also, held_out: 0.1}",
             "held_out would not be read",
         ),
+        ("corpus: {path: d}\nlanguage: [English]", "language names 'English'. Give codes of ISO 639"),
+        ("corpus: {path: d}\nlanguage: en", "language"),
         ("- a\n- b", "a recipe is a mapping"),
         ("a: [1", "is not readable YAML"),
     ],

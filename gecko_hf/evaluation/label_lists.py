@@ -6,6 +6,7 @@ is lazy and decodes every row anew each time it is read, which takes far longer 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
@@ -40,4 +41,7 @@ def with_label_lists(task: AbsTask) -> None:
 def _of(data: Any, column: str) -> Any:
     if isinstance(data, datasets.Dataset):
         return LabelLists(data, column) if column in data.column_names else data
-    return type(data)({name: _of(part, column) for name, part in data.items()})
+    if not isinstance(data, Mapping):  # streamed rows, for one, which have no columns
+        return data
+    parts = {name: _of(part, column) for name, part in data.items()}
+    return datasets.DatasetDict(parts) if isinstance(data, datasets.DatasetDict) else parts

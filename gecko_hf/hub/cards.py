@@ -112,7 +112,8 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
 
 def _common(summary: Summary, licence: str | None) -> dict[str, Any]:
     recipe = yaml.safe_dump(published(summary["recipe"]), sort_keys=False, allow_unicode=True).strip()
-    return {"summary": summary, "recipe": recipe, "licence": licence, "citation": CITATION}
+    languages = summary["recipe"].get("language", [])  # a run of an earlier version has none
+    return {"summary": summary, "recipe": recipe, "licence": licence, "languages": languages, "citation": CITATION}
 
 
 def size_category(rows: int) -> str:

@@ -52,3 +52,8 @@ def test_labels_stay_lists_when_columns_are_left_out():
 def test_other_tasks_are_left_as_they_are():
     data = datasets.DatasetDict({"test": split({"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})})
     assert task(data, AbsTaskSTS, "STS").dataset is data
+
+
+def test_rows_that_have_no_columns_are_left_as_they_are():
+    streamed = split().to_iterable_dataset()
+    assert task({"test": streamed, "train": split()}).dataset["test"] is streamed

@@ -163,6 +163,12 @@ class TestTheDataSetCard:
         assert "| copied | 1,200 |" in card
         assert "checked against these test sets: SciFact, exams." in card
 
+    def test_both_cards_declare_the_languages_that_the_recipe_names_and_no_others(self, real, paths, fret, model):
+        assert "language" not in metadata(fret) | metadata(model)
+        named = real | {"recipe": real["recipe"] | {"language": ["en", "no"]}}  # `no` alone is false in YAML
+        for card in (fret_card(named, paths, "org/fret"), model_card(named, paths, "org/gecko", None)):
+            assert metadata(card)["language"] == ["en", "no"]
+
     def test_declares_a_licence_only_where_one_was_given(self, real, paths, fret):
         assert "license" not in metadata(fret)
         assert metadata(fret_card(real, paths, "org/fret", "cc-by-4.0"))["license"] == "cc-by-4.0"
