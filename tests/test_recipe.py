@@ -114,7 +114,7 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
             "held_out would not be read",
         ),
         ("corpus: {path: d}\nlanguage: [English]", "language names 'English'. Give codes of ISO 639"),
-        ("corpus: {path: d}\nlanguage: en", "language"),
+        ("corpus: {path: d}\nlanguage: en", "language is 'en' (str); it must be a list"),
         ("- a\n- b", "a recipe is a mapping"),
         ("a: [1", "is not readable YAML"),
     ],

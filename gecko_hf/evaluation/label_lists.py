@@ -1,7 +1,8 @@
 """A classification task's labels as lists, which mteb then reads once and not row by row.
 
-mteb hands a data set's label column to some thirty measures of scikit-learn for each of ten classifiers. The column of `datasets`
-is lazy and decodes every row anew each time it is read, which takes far longer than the classifiers. A list says the same.
+mteb hands a data set's label column to scikit-learn's measures, which read it some sixty times for each of ten classifiers. The
+column of `datasets` is lazy and decodes every row anew each time, which can take far longer than the classifiers.
+A list says the same.
 """
 
 from __future__ import annotations

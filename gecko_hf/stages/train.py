@@ -5,6 +5,7 @@ Under `accelerate launch` every process runs these; the first one writes.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -160,13 +161,18 @@ def _with_base_vectors(run: Run, recipe: StageRecipe, sets: list[TrainingSet]) -
 
 
 def _drawn(one: TrainingSet, share: float, recipe: StageRecipe, seed: int) -> TrainingSet:
-    """As many rows of a set as its share of the steps can draw; all where their number is what makes the share."""
+    """As many rows of a set as its share of the steps can draw; all where their number is what makes the share.
+
+    Rows with the same text cannot stand in one batch, so there are as many times more rows as texts come again.
+    """
+    from gecko_hf.training.data import text_columns
     from gecko_hf.training.sampler import rows_drawn
 
     if recipe.steps is None or one.recipe.weight is None:
         return one
-    most = min(rows_drawn(share, recipe.steps, recipe.batch_size), len(one.rows))
-    return replace(one, rows=one.rows.shuffle(seed=seed).select(range(most)))
+    different = min(len(one.rows.unique(column)) for column in text_columns(one.rows))
+    most = math.ceil(rows_drawn(share, recipe.steps, recipe.batch_size) * len(one.rows) / different)
+    return replace(one, rows=one.rows.shuffle(seed=seed).select(range(min(most, len(one.rows)))))
 
 
 def _base_vectors(run: Run, recipe: StageRecipe) -> Callable[[Sequence[str]], Vectors]:

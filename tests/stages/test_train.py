@@ -146,3 +146,13 @@ def test_the_base_reads_the_rows_that_are_drawn_and_no_others(run, tmp_path, of_
     assert set(sets["kept"].column_names) == {"anchor", "positive", "label"}
     said = json.loads((made.paths.logs / "finetune_mixture.json").read_text())
     assert said["kept"]["rows"] == 40
+
+
+def test_a_set_whose_texts_come_again_still_fills_its_batches(run, tmp_path):
+    """Six texts in 60 rows: of the 12 rows that the steps draw, four with different texts may not be found."""
+    file = tmp_path / "kept.jsonl"
+    file.write_text("".join(json.dumps({"query": f"q{i}", "positive": f"p{i % 6}"}) + "\n" for i in range(60)))
+    mixture = f"kept: {{kind: pairs, source: '{file}', learn: 0, keep: 1, weight: 1}}"
+    made = run(f"finetune={{steps: 2, batch_size: 4, mixture: {{{mixture}}}}}")
+    (kept,) = train.training_sets(made, "finetune")
+    assert len(kept.rows) == 60
