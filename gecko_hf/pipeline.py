@@ -109,6 +109,7 @@ STAGES = (
         ("corpus",),
         lambda r: (
             *(_encoder(r), r.llm.identity(), asdict(r.fret)),
+            *((r.precision,) if r.precision != "auto" else ()),
             *((r.judge.identity(),) if r.judge else ()),
             *_tests(r),
         ),
@@ -385,5 +386,5 @@ def plan_table(steps: list[Step], estimates: dict[str, float], recipe: Recipe) -
         state = f"done: {counts_text(step.record['counts'])}" if step.record else "to do"
         table.add_row(step.stage.name, step.stage.says, state, "" if step.record or not seconds else f"{seconds:.0f} s")
     total = sum(estimates.get(s.stage.name, 0) for s in steps if not s.record)
-    table.caption = f"About {total / 60:.0f} minutes on this machine, from a short timing of its processor."
+    table.caption = f"About {total / 60:.0f} minutes on this machine, from a short timing of the base on this text."
     return table

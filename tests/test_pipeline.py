@@ -249,6 +249,13 @@ def test_another_language_makes_the_report_and_the_cards_anew_and_nothing_else(r
     assert one[-1] != other[-1]
 
 
+def test_another_precision_redoes_all_that_embeds(recipe_file, tmp_path):
+    def keys(*overrides):
+        return [step.key for step in pipeline.plan(load_recipe(recipe_file, overrides), Paths(tmp_path / "r"), {})]
+
+    assert [a == b for a, b in zip(keys(), keys("precision=bfloat16"), strict=True)] == [True, *[False] * 5]
+
+
 def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file, tmp_path):
     """Two hours, where torch's own limit is half an hour or less; the group is made before the trainer asks for it."""
     script = (

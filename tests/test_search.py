@@ -8,11 +8,11 @@ from rich.console import Console
 
 from gecko_hf import pipeline
 from gecko_hf.corpus.store import read_corpus
-from gecko_hf.model.encoder import load_encoder
-from gecko_hf.model.vectors import VectorStore
+from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe, load_run_recipe
 from gecko_hf.run_folder import Paths
 from gecko_hf.search import search_table
+from gecko_hf.stages.run import Run
 
 
 def finished(folder: Path, library: Path, encoder: str) -> Paths:
@@ -52,9 +52,8 @@ def test_a_base_with_prompts_of_its_own_is_read_behind_them_in_mining_and_in_sea
     before = sorted(run.vectors.iterdir())
     search_table(run.root, "the oven", 3, None)
     assert sorted(run.vectors.iterdir()) == before
-    store = VectorStore(
-        load_encoder(str(tmp_path / "base"), load_run_recipe(run.root).encoder.max_seq_length), run.vectors
-    )
+    job = Run(load_run_recipe(run.root), run, View(Console(quiet=True)))
+    store = job.store(job.base())
     texts = read_corpus(run.corpus).texts
     assert store.file_of(texts, "told: ") in before
     assert store.file_of(texts) not in before

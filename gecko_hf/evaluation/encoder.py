@@ -21,6 +21,7 @@ from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.types import PromptType
 
 from gecko_hf.evaluation.prompt_report import known_prompts, literal_prompt
+from gecko_hf.model.precision import computing_in
 from gecko_hf.model.vectors import CHUNK, Report, Vectors, VectorStore, cut, embed_longest_first
 from gecko_hf.run_folder import hash_of
 
@@ -118,6 +119,7 @@ class RawVectors:
         folder: Keeps vectors on disk, so that a task that is scored at several widths is embedded once; None keeps nothing.
         devices: More than one: a process each, by sentence-transformers' own pool.
         report: Progress of the embedding.
+        precision: `float32` or `bfloat16`, which the model computes in; processes of a pool compute as its weights say.
 
     Attributes:
         texts: How many texts were embedded.
@@ -131,8 +133,10 @@ class RawVectors:
         folder: Path | None = None,
         devices: Sequence[str] = (),
         report: Report | None = None,
+        precision: str = "float32",
     ) -> None:
         self.model = model
+        self.precision = precision
         self.batch_size = batch_size
         self.folder = folder
         self.report = report
@@ -177,17 +181,16 @@ class RawVectors:
         encode = by_side[side]
 
         def embed(part: list[str]) -> Vectors:
-            return np.asarray(
-                encode(
+            with computing_in(self.precision, self.model.device):
+                made = encode(
                     part,
                     prompt=prefix,
                     batch_size=self.batch_size,
                     show_progress_bar=False,
                     convert_to_numpy=True,
                     pool=self._pool,
-                ),
-                dtype=np.float32,
-            )
+                )
+            return np.asarray(made, dtype=np.float32)
 
         start = time.monotonic()
         width = self.model.get_embedding_dimension() or 0

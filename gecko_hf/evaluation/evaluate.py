@@ -165,7 +165,7 @@ def _measure(
     parts = []
     with tempfile.TemporaryDirectory(prefix=".vectors-", dir=cache.cache_path) as folder:
         keep = Path(folder) if len(job.dims) > 1 else None
-        with RawVectors(opened.model, batch_size, keep, devices, report) as vectors:  # type: ignore[arg-type]
+        with RawVectors(opened.model, batch_size, keep, devices, report, opened.precision) as vectors:  # type: ignore[arg-type]
             for dim in job.dims:
                 start = time.monotonic()
                 meta = model_meta(opened, dim)

@@ -28,12 +28,14 @@ class OpenModel:
         name: `organisation/name` as mteb files its results; `local/NAME` for what is not on the Hub.
         revision: The Hub commit, or a hash of the weights for what is not on the Hub.
         dtype: Of the weights.
+        precision: What it computes in, `float32` for what the weights say or `bfloat16`.
     """
 
     model: SentenceTransformer
     name: str
     revision: str
     dtype: str
+    precision: str = "float32"
 
     @property
     def on_hub(self) -> bool:

@@ -30,7 +30,7 @@ def record_file(cache: ResultCache, task: str, meta: ModelMeta) -> Path:
 
 
 def settings(opened: OpenModel, task: AbsTask) -> dict[str, Any]:
-    """Everything that a score depends on besides weights and width; the similarity where it is not the usual one."""
+    """Everything that a score depends on besides weights and width; similarity and precision where they are not the usual."""
     similarity = opened.model.similarity_fn_name
     return {
         "prompts": {row.side: {"name": row.name, "prefix": row.prefix} for row in task_rows(opened.model, [task])},
@@ -39,6 +39,7 @@ def settings(opened: OpenModel, task: AbsTask) -> dict[str, Any]:
         "dtype": opened.dtype,
         "mteb": mteb.__version__,
         **({} if similarity == "cosine" else {"similarity": similarity}),
+        **({} if opened.precision == "float32" else {"precision": opened.precision}),
     }
 
 

@@ -58,7 +58,6 @@ def local_demo(run: FinishedRun, say: Say) -> Demo:
     from gecko_hf.corpus.store import read_corpus
     from gecko_hf.fret.build import rows_of
     from gecko_hf.model.encoder import load_encoder
-    from gecko_hf.model.vectors import VectorStore
     from gecko_hf.progress import View
     from gecko_hf.recipe import load_run_recipe
     from gecko_hf.space.app import Demo, Side
@@ -66,17 +65,17 @@ def local_demo(run: FinishedRun, say: Say) -> Demo:
 
     config = space_config(run, None, None)
     passages = read_corpus(run.paths.corpus)
-    base = Run(load_run_recipe(run.paths.root), run.paths, View(Console(quiet=True))).base()
+    job = Run(load_run_recipe(run.paths.root), run.paths, View(Console(quiet=True)))
 
     def side(name: str, model: SentenceTransformer, *, prompted: bool) -> Side:
         say(f"Embedding {len(passages):,} passages with {name} ...")
-        store, own = VectorStore(model, run.paths.vectors), own_prompts(model)
+        store, own = job.store(model), own_prompts(model)
         first = "" if prompted else own["query"]
         vectors = store.encode(passages.texts, own["document"])
         return Side(name, vectors, lambda text: store.compute([text], first)[0], prompted)
 
     sides = (
-        side(f"{config['base_name']} (untouched)", base, prompted=False),
+        side(f"{config['base_name']} (untouched)", job.base(), prompted=False),
         side(config["name"], load_encoder(config["model"], config["max_seq_length"]), prompted=True),
     )
     titles, bodies = [p.title for p in passages], [p.text for p in passages]

@@ -14,6 +14,7 @@ from gecko_hf.evaluation.yardstick import read_queries
 from gecko_hf.hub.facts import QUANTIZED
 from gecko_hf.hub.summary import MAIN_METRIC
 from gecko_hf.model.encoder import load_encoder
+from gecko_hf.model.precision import precision_of
 from gecko_hf.model.vectors import Report, Vectors, VectorStore
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import Paths, read_record, write_json
@@ -94,7 +95,8 @@ def measure_quantized(
     """
     from gecko_hf.corpus.store import read_corpus
 
-    store = VectorStore(load_encoder(str(paths.model), recipe.encoder.max_seq_length), paths.vectors)
+    model = load_encoder(str(paths.model), recipe.encoder.max_seq_length)
+    store = VectorStore(model, paths.vectors, precision_of(recipe.precision))
     queries = [q for q in read_queries(paths.yardstick) if q.split == "test"]
     task = retrieval_task(*yardstick, read_corpus(paths.corpus), queries)
     dim = max(recipe.encoder.dims)
@@ -105,6 +107,6 @@ def measure_quantized(
         value = score(encoder, task, paths.results, label="Gecko", role="gecko", dim=dim)[0].metrics[MAIN_METRIC]
         whole = found[0].score if found else value
         found.append(Quantized(precision, int(dim * size), value, 100 * (whole - value)))
-    model = read_record(paths, "finetune") or {}
-    write_json({"model": model.get("key"), "rows": [asdict(q) for q in found]}, paths.logs / QUANTIZED)
+    trained = read_record(paths, "finetune") or {}
+    write_json({"model": trained.get("key"), "rows": [asdict(q) for q in found]}, paths.logs / QUANTIZED)
     return found

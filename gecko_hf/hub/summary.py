@@ -124,8 +124,8 @@ def _mixtures(paths: Paths, recipe: Recipe) -> dict[str, Any]:
 
 
 def _computed(paths: Paths) -> dict[str, Any]:
-    """Stage -> precision, kind of device and number of processes that it was trained with."""
-    files = {stage: paths.logs / f"{stage}_computed.json" for stage in ("prefinetune", "finetune")}
+    """Stage -> precision, kind of device and number of processes that it trained or scored with."""
+    files = {stage: paths.logs / f"{stage}_computed.json" for stage in ("prefinetune", "finetune", "evaluate")}
     return {stage: json.loads(f.read_text(encoding="utf-8")) for stage, f in files.items() if f.exists()}
 
 

@@ -1,7 +1,7 @@
 """Vectors that are computed once: every stage that embeds a text asks here.
 
 Mining, evaluation and search need the same vectors of the same passages. They are kept in one `.npy` a request under the
-hash of what made them (weights, prompt, texts), so a restarted or later stage reads them back.
+hash of what made them (weights, precision, prompt, texts), so a restarted or later stage reads them back.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from gecko_hf.model.encoder import fingerprint
+from gecko_hf.model.precision import computing_in
+from gecko_hf.run_folder import hash_of
 from gecko_hf.text import hash64
 
 if TYPE_CHECKING:
@@ -84,17 +86,20 @@ class VectorStore:
     Args:
         model: The encoder.
         folder: Where `.npy` files are kept.
+        precision: `float32` or `bfloat16`, which the model computes in.
     """
 
-    def __init__(self, model: SentenceTransformer, folder: Path) -> None:
+    def __init__(self, model: SentenceTransformer, folder: Path, precision: str = "float32") -> None:
         self.model = model
         self.folder = folder
-        self._fingerprint = fingerprint(model)
+        self.precision = precision
+        weights = fingerprint(model)
+        self._made_by = weights if precision == "float32" else hash_of([weights, precision])
 
     @property
     def revision(self) -> str:
-        """The model's fingerprint, short enough for a folder name."""
-        return self._fingerprint[:12]
+        """What stands for the model and its precision, short enough for a folder name."""
+        return self._made_by[:12]
 
     def encode(self, texts: Sequence[str], prompt: str = "", report: Report | None = None) -> Vectors:
         """Unit-length float32 vectors of `prompt + text`, in the order of the texts; shape (n, width)."""
@@ -122,7 +127,7 @@ class VectorStore:
         return self.folder / f"{self._key(texts, prompt)}.npy"
 
     def _key(self, texts: Sequence[str], prompt: str) -> str:
-        digest = hashlib.sha256(f"{self._fingerprint}\0{prompt}".encode())
+        digest = hashlib.sha256(f"{self._made_by}\0{prompt}".encode())
         for text in texts:
             digest.update(b"\0" + text.encode())
         return digest.hexdigest()[:32]
@@ -133,16 +138,17 @@ class VectorStore:
         """The same as `encode`, into `out` or an array in memory, and kept nowhere."""
 
         def embed(part: list[str]) -> Vectors:
-            return np.asarray(
-                self.model.encode(
+            with computing_in(self.precision, self.model.device):
+                made = self.model.encode(
                     part,
                     prompt=prompt or "",
                     batch_size=BATCH,
-                    normalize_embeddings=True,
+                    normalize_embeddings=self.precision == "float32",
                     show_progress_bar=False,
                     convert_to_numpy=True,
                 )
-            )
+            # A norm that was taken in bfloat16 would be off by half a percent.
+            return made if self.precision == "float32" else cut(made, made.shape[1])
 
         return embed_longest_first(texts, self.model.get_embedding_dimension() or 0, embed, report, out=out)
 

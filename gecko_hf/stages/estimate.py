@@ -1,76 +1,104 @@
-"""How long and how large a run will be, computed from its counts and one short timing of this machine's processor."""
+"""How long and how large a run will be, computed from its counts and one short timing of its base on its own text."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gecko_hf.recipe import Recipe
 from gecko_hf.stages.run import Run
+from gecko_hf.training.mixture_recipe import DataRecipe, negatives_of, steps_shares
 from gecko_hf.training.recipe import StageRecipe
+from gecko_hf.training.sampler import rows_drawn
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer as Encoder
 
-MATMUL = (4096, 384, 1536)  # tokens of a batch, width, feed-forward width
-EFFICIENCY = 0.55  # ours: of the timed matrix product, what an encoder's forward pass reached on a 2-core machine
-TRAIN_EFFICIENCY = 0.5  # ours: the same for forward, backward and the optimizer
-NO_DROPOUT = 0.75  # ours: share of a step's time that is left without dropout, measured on the same machine
+TIMED = 0.5  # seconds that the base embeds for at least, to see how fast it is
+FIRST = 8  # passages that it embeds first; twice as many as long as that takes less
+STEP = 3.5  # ours: a token of a step takes so many times as long as one that is embedded; without dropout
+DROPOUT = 1.3  # ours: so many times as long with dropout
+CACHED = 4 / 3  # gradient caching embeds every text a second time
 JUDGED_PER_SECOND = 10_000  # ours: (query, passage) pairs that `unigram` judges on one core
-QUERY_TOKENS = 24  # ours: prompt and a sentence
+SHORT = 24  # ours: tokens of a prompt and a sentence
+UNKNOWN_ROWS = 1_000  # of a data set that says neither its weight nor its rows; as good as any
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Floating point operations a second: of embedding, which is in float32, and of training."""
-
-    encode: float
-    train: float
+def tokens_of(texts: Iterable[str], limit: int) -> int:
+    """Tokens that an encoder reads of texts, guessed as 1.5 a word and 8 of a prompt."""
+    return sum(min(limit, int(1.5 * len(t.split())) + 8) for t in texts)
 
 
-def measure_speed(precision: str) -> Speed:
-    """Time one matrix product of an encoder's shape in float32 and in the precision of training (0.2 s together).
+def tokens_per_second(run: Run, model: Encoder) -> float:
+    """How many tokens a second a model embeds: of passages of the run, in its precision, after one that is not counted."""
+    store = run.store(model)
+    store.compute(run.passages.texts[:1])
+    count = FIRST
+    while True:
+        texts = run.passages.texts[:count]
+        start = time.perf_counter()
+        store.compute(texts)
+        seconds = time.perf_counter() - start
+        if seconds >= TIMED or count >= len(run.passages):
+            return tokens_of(texts, run.recipe.encoder.max_seq_length) / seconds
+        count *= 2
 
-    A precision that nothing trains in is not timed: without instructions of its own, one product takes seconds.
+
+def step_tokens(stage: StageRecipe, recipe: Recipe, own_columns: int, own_rows: int) -> float:
+    """Tokens that all steps of a stage read.
+
+    Args:
+        stage: Its block.
+        recipe: The whole recipe.
+        own_columns: Passages of a row of the run's own text, for a stage without a mixture.
+        own_rows: How many such rows there are.
     """
-    encode = _operations_per_second("float32")
-    return Speed(encode, encode if precision == "float32" else _operations_per_second(precision))
+    length = read_length(stage, recipe)
+    if not stage.mixture:
+        return rows_trained(stage, own_rows) * (min(SHORT, length) + own_columns * length)
+    entries, shares = list(stage.mixture.values()), _shares(stage)
+    rows = rows_trained(stage, sum(entry.rows or UNKNOWN_ROWS for entry in entries))
+    return rows * sum(share * row_tokens(entry, length) for entry, share in zip(entries, shares, strict=True))
 
 
-def _operations_per_second(precision: str) -> float:
-    import torch
-
-    rows, inner, columns = MATMUL
-    a, b = (torch.ones(*shape, dtype=getattr(torch, precision)) for shape in ((rows, inner), (inner, columns)))
-    torch.mm(a, b)
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < 0.1:
-        torch.mm(a, b)
-        count += 1
-    return 2 * rows * inner * columns * count / (time.perf_counter() - start)
+def kept_tokens(stage: StageRecipe, recipe: Recipe) -> float:
+    """Tokens that the untouched base embeds for the sets of a mixture that are kept."""
+    found = 0.0
+    for entry, share in zip(stage.mixture.values(), _shares(stage), strict=True):
+        if entry.keep:
+            drawn = rows_drawn(share, stage.steps, stage.batch_size) if stage.steps and entry.weight else None
+            rows = min(n for n in (entry.rows, drawn, None if entry.rows or drawn else UNKNOWN_ROWS) if n)
+            found += rows * row_tokens(entry, read_length(stage, recipe))
+    return found
 
 
-def encode_seconds(texts: Iterable[str], limit: int, parameters: int, speed: Speed) -> float:
-    """Embedding texts: 2 operations a parameter and token, tokens guessed as 1.5 a word."""
-    tokens = sum(min(limit, int(1.5 * len(t.split())) + 8) for t in texts)
-    return 2 * parameters * tokens / (speed.encode * EFFICIENCY)
+def _shares(stage: StageRecipe) -> list[float]:
+    return steps_shares(stage.mixture, [entry.rows or UNKNOWN_ROWS for entry in stage.mixture.values()])
 
 
-def train_seconds(rows: int, passages: int, recipe: Recipe, stage: StageRecipe, model: Encoder, speed: Speed) -> float:
-    """Training on rows of one query and `passages` passages.
+def row_tokens(entry: DataRecipe, length: int) -> int:
+    """Tokens of a training row: a query, and passages as long as they are read where the kind has passages."""
+    others = 1 + negatives_of(entry)
+    return min(SHORT, length) + others * (min(SHORT, length) if entry.kind in ("nli", "labels", "reread") else length)
 
-    A token costs 2 operations a parameter forward, and 4 backward for each parameter above the frozen layers.
+
+def read_length(stage: StageRecipe, recipe: Recipe) -> int:
+    """Tokens that a stage reads of a text."""
+    return min(stage.max_seq_length or recipe.encoder.max_seq_length, recipe.encoder.max_seq_length)
+
+
+def step_cost(stage: StageRecipe, model: Encoder) -> float:
+    """How many times longer a token takes in a step than in an embedding.
+
+    Of three parts of a step one is forward, and two are backward, for the weights above the frozen layers.
     """
     from gecko_hf.model.freeze import frozen_layers
 
-    length = min(stage.max_seq_length or recipe.encoder.max_seq_length, recipe.encoder.max_seq_length)
-    tokens = rows * (min(QUERY_TOKENS, length) + passages * length)
     with frozen_layers(model, stage.freeze_layers):
-        trained = _weights(model, trained=True)
-    seconds = (2 * _weights(model) + 4 * trained) * tokens / (speed.train * TRAIN_EFFICIENCY)
-    return seconds if stage.dropout else NO_DROPOUT * seconds
+        trained = _weights(model, trained=True) / _weights(model)
+    cost = STEP * (1 + 2 * trained) / 3
+    return cost * (DROPOUT if stage.dropout else 1) * (CACHED if stage.mini_batch_size else 1)
 
 
 def _weights(model: Encoder, *, trained: bool = False) -> int:
@@ -80,33 +108,34 @@ def _weights(model: Encoder, *, trained: bool = False) -> int:
 
 
 def rows_trained(stage: StageRecipe, own: int) -> int:
-    """Rows of all steps: of the run's own text, or by the number of steps where the recipe gives one."""
+    """Rows of all steps: by the number of steps where the recipe gives one, of all that there are otherwise."""
     return stage.steps * stage.batch_size if stage.steps else own * stage.epochs
 
 
 def estimate(run: Run) -> dict[str, float]:
-    """Seconds that each stage may take."""
-    from gecko_hf.training.arguments import precision_of
-
+    """Seconds that each stage may take; those of an LLM that is asked are not among them."""
     recipe, base = run.recipe, run.base()
-    speed = measure_speed(precision_of(recipe.precision))
-    once = encode_seconds(run.passages.texts, recipe.encoder.max_seq_length, _weights(base), speed)
+    speed = tokens_per_second(run, base)
+    once = tokens_of(run.passages.texts, recipe.encoder.max_seq_length) / speed
     rows = min(recipe.fret.rows, len(run.passages))
-    pairs = rows_trained(recipe.prefinetune, min(recipe.prefinetune.rows, len(run.passages)))
-    columns = 1 if recipe.fret.negative == "none" else 2
+
+    def trained(stage: StageRecipe, own_columns: int, own_rows: int) -> float:
+        tokens = step_tokens(stage, recipe, own_columns, own_rows) * step_cost(stage, base)
+        return (tokens + kept_tokens(stage, recipe)) / speed
+
     return {
-        "prefinetune": train_seconds(pairs, 1, recipe, recipe.prefinetune, base, speed),
+        "prefinetune": trained(recipe.prefinetune, 1, min(recipe.prefinetune.rows, len(run.passages))),
         "fret": once + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
-        "finetune": train_seconds(rows_trained(recipe.finetune, rows), columns, recipe, recipe.finetune, base, speed),
-        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15 + 2 * _task_seconds(run, base, speed),
+        "finetune": trained(recipe.finetune, 1 if recipe.fret.negative == "none" else 2, rows),
+        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15 + 2 * _task_tokens(run) / speed,
     }
 
 
-def _task_seconds(run: Run, model: Encoder, speed: Speed) -> float:
-    """Embedding the texts of the held-out tasks with one model; a line of a file holds one or two."""
+def _task_tokens(run: Run) -> int:
+    """Tokens of the texts of the held-out tasks; a line of a file holds one or two."""
     files = sorted(run.paths.tasks.rglob("*.jsonl"))
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    return encode_seconds(lines, run.recipe.encoder.max_seq_length, _weights(model), speed)
+    return tokens_of(lines, run.recipe.encoder.max_seq_length)
 
 
 def space_needed(run: Run) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from gecko_hf.evaluation.yardstick import read_queries
 from gecko_hf.recipe import Recipe
@@ -37,6 +37,7 @@ def evaluate_stage(run: Run) -> Counts:
                 encoder = stored_encoder(store, dim, f"{recipe.name}/{role}-{dim}", report)
                 scores += score(encoder, task, paths.results, label=label, role=role, dim=dim)
     write_json([asdict(s) for s in scores], paths.logs / "scores.json")
+    run.tell_computed("evaluate", store.model, store.precision)
     counts = {"models": len(models) + recipe.evaluation.bm25, "scores": len(scores)}
     return counts | ({"tasks": _score_tasks(run)} if recipe.evaluation.tasks else {})
 
@@ -47,13 +48,17 @@ def _score_tasks(run: Run) -> int:
     from gecko_hf.evaluation.local_data import local_tasks
     from gecko_hf.evaluation.model import open_model
     from gecko_hf.evaluation.results import read_results
+    from gecko_hf.model.precision import precision_of
 
     recipe, paths = run.recipe, run.paths
     tasks = local_tasks(paths.tasks)
     names = {task.metadata.name for task in tasks}
     rows = []
     for role, source in (("base", recipe.encoder.base), ("gecko", str(paths.model))):
-        opened = open_model(source, revision=run.base_commit if role == "base" else None)
+        opened = replace(
+            open_model(source, revision=run.base_commit if role == "base" else None),
+            precision=precision_of(recipe.precision),
+        )
         widths = check_widths(opened, recipe.encoder.dims)
         evaluate(opened, tasks, widths, paths.task_results, run.view)
         rows += [

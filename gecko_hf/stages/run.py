@@ -11,7 +11,8 @@ from gecko_hf.corpus.store import StoredPassages, read_corpus
 from gecko_hf.llm.base import Annotator
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
-from gecko_hf.run_folder import Paths
+from gecko_hf.run_folder import Paths, write_json
+from gecko_hf.training.processes import processes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -73,10 +74,16 @@ class Run:
         return load_test_sets(self.recipe.fret.quality, own)
 
     def store(self, model: SentenceTransformer) -> VectorStore:
-        """The vectors of a model, kept in the run folder."""
+        """The vectors of a model, in the recipe's precision, kept in the run folder."""
+        from gecko_hf.model.precision import precision_of
         from gecko_hf.model.vectors import VectorStore
 
-        return VectorStore(model, self.paths.vectors)
+        return VectorStore(model, self.paths.vectors, precision_of(self.recipe.precision))
+
+    def tell_computed(self, stage: str, model: SentenceTransformer, precision: str) -> None:
+        """Write down how a stage computed, for cards and report."""
+        computed = {"precision": precision, "device": model.device.type, "processes": processes()}
+        write_json(computed, self.paths.logs / f"{stage}_computed.json")
 
     def llm(self) -> Annotator:
         """The LLM that the recipe names; what it answers is kept in the run folder."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.run_folder import write_json
 from gecko_hf.stages.run import Counts, Run
-from gecko_hf.training.processes import is_main, processes
+from gecko_hf.training.processes import is_main
 from gecko_hf.training.recipe import StageRecipe
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
 
     from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
-    from gecko_hf.training.arguments import precision_of
+    from gecko_hf.model.precision import precision_of
     from gecko_hf.training.data import in_format
     from gecko_hf.training.dev import dev_evaluator
     from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
@@ -229,8 +229,7 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     _wait()  # until every process has read the checkpoints that it needs
     if is_main():
         write_curve(curve, run.paths.logs / f"{stage}_curve.json")
-        computed = {"precision": precision, "device": model.device.type, "processes": processes()}
-        write_json(computed, run.paths.logs / f"{stage}_computed.json")
+        run.tell_computed(stage, model, precision)
         remove_checkpoints(checkpoints)
 
 

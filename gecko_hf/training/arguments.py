@@ -22,16 +22,6 @@ HASH_FROM = 100_000  # rows from which comparing hashes is worth the pass that c
 PATIENT = 7200  # seconds that other processes wait while the first reads data or evaluates
 
 
-def precision_of(choice: str) -> str:
-    """`auto` takes bfloat16 where the processor computes in it, float32 elsewhere; other choices stand."""
-    if choice != "auto":
-        return choice
-    if torch.cuda.is_available():
-        # Older GPUs (T4, V100) emulate it, slower than float32.
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
-
-
 def join_processes() -> PartialState:
     """Make the process group that a stage's processes wait for each other in; what the trainer asks of it later comes too late.
 

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import httpx2
 import local_folders
 import mteb
+import numpy as np
 import pytest
 import torch
 from mteb.abstasks.aggregate_task_metadata import AggregateTaskMetadata
@@ -168,6 +170,23 @@ def test_another_similarity_is_measured_again(opened, data, tmp_path, view):
         opened.model.similarity_fn_name = similarity
         assert evaluate(opened, tasks, [32], tmp_path / "r", view)
         assert not evaluate(opened, tasks, [32], tmp_path / "r", view)
+
+
+def test_another_precision_gives_other_vectors_and_is_measured_again(opened, data, tmp_path, view, monkeypatch):
+    made = {}
+    embed = module.RawVectors._compute
+
+    def look(self, *asked):
+        made[self.precision] = embed(self, *asked)
+        return made[self.precision]
+
+    monkeypatch.setattr(module.RawVectors, "_compute", look)
+    tasks = local_tasks(data / "similarity")
+    evaluate(opened, tasks, [32], tmp_path / "r", view)
+    (job,) = evaluate(replace(opened, precision="bfloat16"), tasks, [32], tmp_path / "r", view)
+    assert job.why == ("precision",)
+    assert not np.array_equal(made["bfloat16"], made["float32"])
+    np.testing.assert_allclose(made["bfloat16"], made["float32"], atol=0.02)
 
 
 def prompted(opened, prompt):

@@ -122,7 +122,8 @@ class TestTheModelCard:
         assert check_card(card) == []
 
     def test_names_the_precision_that_each_stage_was_computed_in(self, model, real, paths):
-        assert " Pre-finetuning computed in float32 on cpu. Fine-tuning computed in float32 on cpu.\n- Energy" in model
+        stages = ("Pre-finetuning", "Fine-tuning", "Scores")
+        assert f" {' '.join(f'{stage} computed in float32 on cpu.' for stage in stages)}\n- Energy" in model
         way = {"precision": "bfloat16", "device": "cuda", "processes": 8}
         made = model_card(real | {"computed": {"finetune": way}}, paths, "org/m", None, None)
         assert "cores. Fine-tuning computed in bfloat16 on cuda in 8 processes.\n" in made

@@ -46,6 +46,16 @@ def test_two_who_ask_for_the_same_at_once_embed_it_once(tiny_model, tmp_path):
     assert np.abs(first).sum(axis=1).min() > 0
 
 
+def test_bfloat16_gives_nearly_the_same_unit_vectors_under_a_name_of_their_own(store, tiny_model):
+    half = VectorStore(tiny_model, store.folder, "bfloat16")
+    whole, rough = store.encode(TEXTS), half.encode(TEXTS)
+    assert not np.array_equal(whole, rough)
+    np.testing.assert_allclose((whole * rough).sum(axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(rough, axis=1), 1, atol=1e-6)
+    assert half.file_of(TEXTS) != store.file_of(TEXTS)
+    assert half.revision != store.revision
+
+
 def test_no_texts_have_no_vectors(store, tiny_model):
     assert store.encode([]).shape == (0, tiny_model.get_embedding_dimension())
 

@@ -1,38 +1,83 @@
-"""How long a stage may take: what is frozen and left out is not counted."""
+"""How long a stage may take: counted are the texts that it reads, and what is frozen or kept costs as much as it does."""
+
+from types import SimpleNamespace
 
 import pytest
 
 from gecko_hf.recipe import Recipe
 from gecko_hf.stages import estimate
-from gecko_hf.stages.estimate import NO_DROPOUT, Speed, measure_speed, train_seconds
+from gecko_hf.stages.estimate import (
+    CACHED,
+    DROPOUT,
+    SHORT,
+    kept_tokens,
+    step_cost,
+    step_tokens,
+    tokens_of,
+    tokens_per_second,
+)
+from gecko_hf.training.mixture_recipe import DataRecipe
 from gecko_hf.training.recipe import StageRecipe
 
-
-def seconds(model, **stage) -> float:
-    return train_seconds(640, 1, Recipe(name="t", precision="float32"), StageRecipe(**stage), model, Speed(1e9, 1e9))
-
-
-def test_half_of_the_layers_frozen_costs_a_third_less(tiny_model):
-    # Of 6 operations a parameter 4 are backward, and half of those parameters, two layers alike, are not trained.
-    assert seconds(tiny_model, freeze_layers=1) == pytest.approx(seconds(tiny_model) * 2 / 3, rel=0.05)
+RECIPE = Recipe(name="t", precision="float32")
+LENGTH = RECIPE.encoder.max_seq_length
+SETS = {
+    "a": DataRecipe(kind="pairs", source="a", weight=1, rows=100, keep=1),
+    "b": DataRecipe(kind="nli", source="b", weight=3),
+}
 
 
-def test_a_step_without_dropout_takes_less(tiny_model):
-    assert seconds(tiny_model, dropout=False) == pytest.approx(NO_DROPOUT * seconds(tiny_model))
+def mixture(**stage) -> StageRecipe:
+    return StageRecipe(mixture=SETS, batch_size=10, **stage)
 
 
-def test_estimating_leaves_the_model_as_it_was(tiny_model):
-    seconds(tiny_model, freeze_layers=1)
-    assert all(p.requires_grad for p in tiny_model.parameters())
+class TestStep:
+    def test_half_of_the_layers_frozen_costs_a_third_less(self, tiny_model):
+        # Of three parts of a step two are backward, and half of those weights, two layers alike, are not trained.
+        frozen = step_cost(StageRecipe(freeze_layers=1), tiny_model)
+        assert frozen == pytest.approx(step_cost(StageRecipe(), tiny_model) * 2 / 3, rel=0.05)
+        assert all(p.requires_grad for p in tiny_model.parameters())
+
+    @pytest.mark.parametrize(("stage", "factor"), [({"dropout": False}, 1 / DROPOUT), ({"mini_batch_size": 4}, CACHED)])
+    def test_costs_more_with_dropout_and_where_texts_are_embedded_twice(self, tiny_model, stage, factor):
+        ratio = step_cost(StageRecipe(**stage), tiny_model) / step_cost(StageRecipe(), tiny_model)
+        assert ratio == pytest.approx(factor)
 
 
-def test_a_stage_that_reads_less_of_a_text_takes_less(tiny_model):
-    assert seconds(tiny_model, max_seq_length=32) == pytest.approx(seconds(tiny_model) * (24 + 32) / (24 + 64))
+class TestTokens:
+    def test_of_a_text_are_no_more_than_are_read_of_it(self):
+        assert tokens_of(["two words", "word " * 1000], 64) == 11 + 64
+
+    def test_of_the_runs_own_rows_are_a_query_and_passages(self):
+        assert step_tokens(StageRecipe(steps=3, batch_size=10), RECIPE, 2, 500) == 30 * (SHORT + 2 * LENGTH)
+        assert step_tokens(StageRecipe(epochs=2), RECIPE, 1, 500) == 1000 * (SHORT + LENGTH)
+
+    def test_a_stage_that_reads_less_of_a_text_has_fewer(self):
+        assert step_tokens(StageRecipe(steps=1, batch_size=10, max_seq_length=32), RECIPE, 1, 500) == 10 * (SHORT + 32)
+
+    def test_of_a_mixture_are_those_of_each_set_by_its_share_of_the_steps(self):
+        # A quarter of the rows are a question and a passage, the others three sentences.
+        assert step_tokens(mixture(steps=8), RECIPE, 1, 500) == 80 * (SHORT + LENGTH + 3 * 3 * SHORT) / 4
+
+    def test_the_base_reads_kept_sets_as_far_as_the_steps_draw_them(self):
+        row = SHORT + LENGTH
+        assert kept_tokens(mixture(steps=8), RECIPE) == 30 * row  # of two steps, and a batch more
+        assert kept_tokens(mixture(steps=4000), RECIPE) == 100 * row  # all that there are
+        assert kept_tokens(StageRecipe(), RECIPE) == 0
 
 
-@pytest.mark.parametrize(("precision", "timed"), [("float32", ["float32"]), ("bfloat16", ["float32", "bfloat16"])])
-def test_a_precision_that_nothing_trains_in_is_not_timed(monkeypatch, precision, timed):
-    asked = []
-    monkeypatch.setattr(estimate, "_operations_per_second", lambda name: asked.append(name) or float(len(asked)))
-    assert measure_speed(precision) == Speed(1.0, float(len(timed)))
-    assert asked == timed
+def test_the_speed_is_that_of_the_base_on_the_runs_own_text_once_it_has_taken_long_enough(monkeypatch):
+    texts = [f"{'word ' * 10}{i}" for i in range(1000)]
+    asked, clock = [], [0.0]
+
+    class Slow:
+        def compute(self, part):
+            asked.append(len(part))
+            clock[0] += 0.02 * len(part)
+
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
+    run = SimpleNamespace(
+        recipe=RECIPE, passages=type("Passages", (list,), {"texts": texts})(texts), store=lambda _: Slow()
+    )
+    assert tokens_per_second(run, None) == pytest.approx(tokens_of(texts[:1], LENGTH) / 0.02)
+    assert asked == [1, 8, 16, 32]  # the first is not counted, and 32 take longer than half a second

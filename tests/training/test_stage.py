@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.model.encoder import load_encoder
-from gecko_hf.training.arguments import arguments, on_one_device, precision_of
+from gecko_hf.training.arguments import arguments, on_one_device
 from gecko_hf.training.mixture import lead_body_pairs
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.stage import remove_checkpoints, train_stage
@@ -113,16 +113,6 @@ def test_the_precision_is_the_recipes_whatever_the_launcher_says(tiny_model_path
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     _, launched = train(tiny_model_path, rows, tmp_path / "b", recipe=recipe)
     assert [e["loss"] for e in launched] == pytest.approx([e["loss"] for e in curve], abs=1e-6)
-
-
-@pytest.mark.parametrize(("emulated", "precision"), [(True, "float32"), (False, "bfloat16")])
-def test_bfloat16_is_not_taken_on_a_gpu_that_emulates_it(monkeypatch, emulated, precision):
-    def supported(including_emulation=True):
-        return including_emulation or not emulated
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert precision_of("auto") == precision
 
 
 def test_a_process_that_sees_several_gpus_trains_on_one(tmp_path):
