@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
+from gecko_hf.llm.recipe import MODELS
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import (
@@ -385,6 +386,9 @@ def plan_table(steps: list[Step], estimates: dict[str, float], recipe: Recipe) -
         seconds = estimates.get(step.stage.name)
         state = f"done: {counts_text(step.record['counts'])}" if step.record else "to do"
         table.add_row(step.stage.name, step.stage.says, state, "" if step.record or not seconds else f"{seconds:.0f} s")
-    total = sum(estimates.get(s.stage.name, 0) for s in steps if not s.record)
+    todo = [step.stage.name for step in steps if not step.record]
+    total = sum(estimates.get(name, 0) for name in todo)
     table.caption = f"About {total / 60:.0f} minutes on this machine, from a short timing of the base on this text."
+    if "fret" in todo and any(llm.backend in MODELS for llm in recipe.llms):
+        table.caption += "\nWithout the language model's own time: gecko-hf fret plan computes that."
     return table

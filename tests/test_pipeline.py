@@ -249,6 +249,15 @@ def test_another_language_makes_the_report_and_the_cards_anew_and_nothing_else(r
     assert one[-1] != other[-1]
 
 
+@pytest.mark.parametrize(
+    ("llm", "said"), [([], False), (["llm.backend=openai", "llm.url=http://x", "llm.model=m"], True)]
+)
+def test_a_plan_says_where_the_language_models_time_is_not_in_it(recipe_file, tmp_path, llm, said):
+    recipe = load_recipe(recipe_file, llm)
+    steps = pipeline.plan(recipe, Paths(tmp_path / "r"), {})
+    assert ("gecko-hf fret plan" in str(pipeline.plan_table(steps, {"fret": 9.0}, recipe).caption)) == said
+
+
 def test_another_precision_redoes_all_that_embeds(recipe_file, tmp_path):
     def keys(*overrides):
         return [step.key for step in pipeline.plan(load_recipe(recipe_file, overrides), Paths(tmp_path / "r"), {})]
