@@ -217,11 +217,13 @@ def _run(job: Run, steps: list[Step]) -> None:
 
         probe_models(recipe.llm, recipe.judge, job.view.say)
     try:
+        base = job.base()  # refused before any work, where it has not the widths
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
                 steps[0] = _do(job, steps[0])
-        estimates = estimate(job)
-        require_space(paths, space_needed(job))
+        estimates = estimate(job, base)
+        require_space(paths, space_needed(job, base))
+        del base  # a large one should not lie in memory beside those of the stages
         console.print(plan_table(steps, estimates, recipe))
         with job.view.live():
             for i, step in enumerate(steps):

@@ -258,6 +258,13 @@ def test_a_plan_says_where_the_language_models_time_is_not_in_it(recipe_file, tm
     assert ("gecko-hf fret plan" in str(pipeline.plan_table(steps, {"fret": 9.0}, recipe).caption)) == said
 
 
+def test_widths_that_the_base_has_not_are_refused_before_the_text_is_read(recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file, ["encoder.dims=[64, 8]", f"output={tmp_path / 'r'}"])
+    with pytest.raises(RecipeError, match="asks for 64, but the encoder has 32"):
+        pipeline.run(recipe, Console(file=io.StringIO()))
+    assert not (tmp_path / "r" / "corpus").exists()
+
+
 def test_another_precision_redoes_all_that_embeds(recipe_file, tmp_path):
     def keys(*overrides):
         return [step.key for step in pipeline.plan(load_recipe(recipe_file, overrides), Paths(tmp_path / "r"), {})]

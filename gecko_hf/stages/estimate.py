@@ -112,9 +112,9 @@ def rows_trained(stage: StageRecipe, own: int) -> int:
     return stage.steps * stage.batch_size if stage.steps else own * stage.epochs
 
 
-def estimate(run: Run) -> dict[str, float]:
-    """Seconds that each stage may take; those of an LLM that is asked are not among them."""
-    recipe, base = run.recipe, run.base()
+def estimate(run: Run, base: Encoder) -> dict[str, float]:
+    """Seconds that each stage may take from this base; those of an LLM that is asked are not among them."""
+    recipe = run.recipe
     speed = tokens_per_second(run, base)
     once = tokens_of(run.passages.texts, recipe.encoder.max_seq_length) / speed
     rows = min(recipe.fret.rows, len(run.passages))
@@ -138,8 +138,8 @@ def _task_tokens(run: Run) -> int:
     return tokens_of(lines, run.recipe.encoder.max_seq_length)
 
 
-def space_needed(run: Run) -> int:
+def space_needed(run: Run, base: Encoder) -> int:
     """Bytes that a run may write: three models, one checkpoint with its optimizer, vectors, and the texts three times."""
-    weights = 4 * sum(p.numel() for p in run.base().parameters())
+    weights = 4 * sum(p.numel() for p in base.parameters())
     vectors = 4 * max(run.recipe.encoder.dims) * len(run.passages) * 3
     return 6 * weights + vectors + 3 * sum(len(p.text.encode()) for p in run.passages)
