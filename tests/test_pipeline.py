@@ -302,6 +302,7 @@ def test_a_mixtures_data_set_that_is_not_there_is_told_before_anything_is_traine
     assert not (tmp_path / "r" / "corpus").exists()
 
 
+@pytest.mark.timeout(900)  # seven starts of Python and its libraries
 def test_killed_in_every_stage_in_turn_a_run_ends_with_the_same_rows_and_scores(finished, recipe_file, tmp_path):
     folder = tmp_path / "killed"
     for stage in STAGES:
