@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 
+Precision = Literal["float32", "bfloat16"]
 
-def precision_of(choice: str) -> str:
+
+def precision_of(choice: Literal["auto", "float32", "bfloat16"]) -> Precision:
     """`auto` takes bfloat16 where the processor computes in it, float32 elsewhere; other choices stand."""
     if choice != "auto":
         return choice

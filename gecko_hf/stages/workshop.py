@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from gecko_hf.stages.run import Run
 if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
     from gecko_hf.fret.mine import Miner
+    from gecko_hf.model.precision import Precision
     from gecko_hf.model.vectors import Vectors, VectorStore
 
 PUBLISHED = "published.json"
@@ -118,8 +120,14 @@ def publish(paths: Paths, storage: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def open_workshop(root: str) -> RunWorkshop:
-    """The workshop of a run folder, once a process; what a worker calls. A remote one is copied to this machine first."""
+def open_workshop(root: str, precision: Precision) -> RunWorkshop:
+    """The workshop of a run folder, once a process; what a worker calls. A remote one is copied to this machine first.
+
+    Args:
+        root: The run folder, or its copy in remote storage.
+        precision: What the run itself embeds in. A worker whose processor `auto` would read otherwise finds its vectors then,
+            and does not embed the corpus again.
+    """
     folder = Path(root)
     if "://" in root:
         folder = Path(tempfile.mkdtemp(prefix="gecko-run-"))
@@ -129,4 +137,5 @@ def open_workshop(root: str) -> RunWorkshop:
             if name in OPTIONAL and not fs.exists(f"{path}/{name}"):
                 continue
             fs.get(f"{path}/{name}", str(folder / name), recursive=fs.isdir(f"{path}/{name}"))
-    return RunWorkshop(Run(load_run_recipe(folder), Paths(folder), View(Console(quiet=True))))
+    recipe = replace(load_run_recipe(folder), precision=precision)
+    return RunWorkshop(Run(recipe, Paths(folder), View(Console(quiet=True))))

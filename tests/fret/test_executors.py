@@ -22,6 +22,8 @@ from gecko_hf.fret.executors import executor_for, run_steps
 from gecko_hf.fret.recipe import ExecutorRecipe
 from gecko_hf.fret.steps import Step, WriteQueries
 from gecko_hf.fret.work import WorkFolder
+from gecko_hf.model import precision
+from gecko_hf.model.vectors import VectorStore
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
 from gecko_hf.run_folder import Paths, open_run_folder
@@ -205,12 +207,17 @@ def test_hugging_face_jobs_keep_their_parts_in_remote_storage(tmp_path, passages
     assert not made.logging_dir.is_local()
 
 
-def test_a_job_opens_the_run_that_was_copied_to_storage(build, tmp_path):
+def test_a_job_opens_the_run_that_was_copied_to_storage(build, tmp_path, monkeypatch):
     build("published", "fret.rows=6")
+    own = precision.precision_of("auto")
     paths = Paths(build.folder / "published")
     (paths.logs / "base.json").write_text("{}")
     publish(paths, "memory://bucket/published")
-    shop = open_workshop("memory://bucket/published")
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[own]  # of another processor
+    monkeypatch.setattr(precision, "precision_of", lambda choice: other if choice == "auto" else choice)
+    monkeypatch.setattr(VectorStore, "compute", lambda *_: pytest.fail("the corpus was embedded again"))
+    shop = open_workshop("memory://bucket/published", own)
+    assert len(shop.embed_passages()) == len(shop.corpus)
     assert shop.run.paths.root != paths.root
     assert [p.id for p in shop.corpus] == [p.id for p in read_corpus(paths.corpus)]
     assert shop.recipe.rows == 6
