@@ -39,7 +39,7 @@ class OnnxStore(VectorStore):
     def __init__(self, torch: VectorStore, encoder: OnnxEncoder) -> None:
         self.model, self.folder = torch.model, torch.folder
         self.encoder = encoder
-        self._fingerprint = hash_of([torch.revision, sha256(encoder.file)])
+        self._made_by = hash_of([torch.revision, sha256(encoder.file)])
 
     def compute(
         self, texts: Sequence[str], prompt: str = "", report: Report | None = None, out: Vectors | None = None
