@@ -68,7 +68,7 @@ def kept_tokens(stage: StageRecipe, recipe: Recipe) -> float:
     for entry, share in zip(stage.mixture.values(), _shares(stage), strict=True):
         if entry.keep:
             drawn = rows_drawn(share, stage.steps, stage.batch_size) if stage.steps and entry.weight else None
-            rows = min(n for n in (entry.rows, drawn, None if entry.rows or drawn else UNKNOWN_ROWS) if n)
+            rows = min((n for n in (entry.rows, drawn) if n), default=UNKNOWN_ROWS)
             found += rows * row_tokens(entry, read_length(stage, recipe))
     return found
 

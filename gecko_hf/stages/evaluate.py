@@ -37,7 +37,7 @@ def evaluate_stage(run: Run) -> Counts:
                 encoder = stored_encoder(store, dim, f"{recipe.name}/{role}-{dim}", report)
                 scores += score(encoder, task, paths.results, label=label, role=role, dim=dim)
     write_json([asdict(s) for s in scores], paths.logs / "scores.json")
-    run.tell_computed("evaluate", store.model, store.precision)
+    run.tell_computed("evaluate", store.model)
     counts = {"models": len(models) + recipe.evaluation.bm25, "scores": len(scores)}
     return counts | ({"tasks": _score_tasks(run)} if recipe.evaluation.tasks else {})
 
@@ -48,7 +48,6 @@ def _score_tasks(run: Run) -> int:
     from gecko_hf.evaluation.local_data import local_tasks
     from gecko_hf.evaluation.model import open_model
     from gecko_hf.evaluation.results import read_results
-    from gecko_hf.model.precision import precision_of
 
     recipe, paths = run.recipe, run.paths
     tasks = local_tasks(paths.tasks)
@@ -57,7 +56,7 @@ def _score_tasks(run: Run) -> int:
     for role, source in (("base", recipe.encoder.base), ("gecko", str(paths.model))):
         opened = replace(
             open_model(source, revision=run.base_commit if role == "base" else None),
-            precision=precision_of(recipe.precision),
+            precision=run.precision,
         )
         widths = check_widths(opened, recipe.encoder.dims)
         evaluate(opened, tasks, widths, paths.task_results, run.view)

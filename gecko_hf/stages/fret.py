@@ -25,7 +25,6 @@ def fret_stage(run: Run) -> Counts:
     from gecko_hf.fret import steps
     from gecko_hf.fret.executors import run_steps
     from gecko_hf.fret.work import WorkFolder
-    from gecko_hf.model.precision import precision_of
 
     recipe = run.recipe
     shop = RunWorkshop(run)
@@ -44,7 +43,7 @@ def fret_stage(run: Run) -> Counts:
     here = recipe.executor.kind == "local" and (recipe.executor.workers == 1 or parts == 1)
     if recipe.executor.storage:
         publish(run.paths, recipe.executor.storage)
-    opener = (lambda: shop) if here else partial(open_workshop, place, precision_of(run.recipe.precision))
+    opener = (lambda: shop) if here else partial(open_workshop, place, run.precision)
     run_steps(
         [
             (steps.WriteQueries(work, opener), parts),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from gecko_hf.fret.decontaminate import TestSets
+    from gecko_hf.model.precision import Precision
     from gecko_hf.model.vectors import VectorStore
 
 Counts = dict[str, int]
@@ -75,14 +76,20 @@ class Run:
 
     def store(self, model: SentenceTransformer) -> VectorStore:
         """The vectors of a model, in the recipe's precision, kept in the run folder."""
-        from gecko_hf.model.precision import precision_of
         from gecko_hf.model.vectors import VectorStore
 
-        return VectorStore(model, self.paths.vectors, precision_of(self.recipe.precision))
+        return VectorStore(model, self.paths.vectors, self.precision)
 
-    def tell_computed(self, stage: str, model: SentenceTransformer, precision: str) -> None:
+    @property
+    def precision(self) -> Precision:
+        """What this run trains and embeds in, on this machine."""
+        from gecko_hf.model.precision import precision_of
+
+        return precision_of(self.recipe.precision)
+
+    def tell_computed(self, stage: str, model: SentenceTransformer) -> None:
         """Write down how a stage computed, for cards and report."""
-        computed = {"precision": precision, "device": model.device.type, "processes": processes()}
+        computed = {"precision": self.precision, "device": model.device.type, "processes": processes()}
         write_json(computed, self.paths.logs / f"{stage}_computed.json")
 
     def llm(self) -> Annotator:

@@ -196,7 +196,6 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
 
     from gecko_hf.evaluation.yardstick import read_queries
     from gecko_hf.model.lora import add_lora, merge_lora
-    from gecko_hf.model.precision import precision_of
     from gecko_hf.training.data import in_format
     from gecko_hf.training.dev import dev_evaluator
     from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
@@ -211,14 +210,13 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
         set_seed(run.recipe.seed)  # the adapters' first weights are drawn here, before the trainer seeds anything
         add_lora(model, run.recipe.encoder.lora)
     checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
-    precision = precision_of(run.recipe.precision)
     with run.view.task("training") as report:
         curve = train_stage(
             model,
             in_format(rows, form),
             recipe,
             dims=run.recipe.encoder.dims,
-            precision=precision,
+            precision=run.precision,
             seed=run.recipe.seed,
             folder=checkpoints,
             evaluator=evaluator,
@@ -229,7 +227,7 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     _wait()  # until every process has read the checkpoints that it needs
     if is_main():
         write_curve(curve, run.paths.logs / f"{stage}_curve.json")
-        run.tell_computed(stage, model, precision)
+        run.tell_computed(stage, model)
         remove_checkpoints(checkpoints)
 
 
