@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -65,13 +65,15 @@ class Stage:
 
 def _training(stage: StageRecipe) -> Any:
     """The block of a training stage, and the state of the local files that its mixture reads."""
-    block = asdict(stage)
+    block = {key: value for key, value in asdict(stage).items() if key != "tracking"}
+    if stage.average_last == 1:  # else another distance averages other weights
+        del block["checkpoint_every"]
     return (block, {n: state(d.source) for n, d in stage.mixture.items() if d.source}) if stage.mixture else block
 
 
-def _encoder(recipe: Recipe) -> Any:
-    """The encoder's block, and the state of the files where its base is a local folder."""
-    block = asdict(recipe.encoder)
+def _encoder(recipe: Recipe, keys: Collection[str] | None = None) -> Any:
+    """The encoder's block, or these keys of it, and the state of the files where its base is a local folder."""
+    block = {key: value for key, value in asdict(recipe.encoder).items() if keys is None or key in keys}
     files = state(recipe.encoder.base)
     return (block, files) if files else block
 
@@ -81,6 +83,7 @@ def _tests(recipe: Recipe) -> list[Any]:
     return [files for name in recipe.fret.quality.test_sets if (files := state(name))]
 
 
+RETRIEVER = ("base", "revision", "dim", "max_seq_length", "attention")  # what FRet's vectors depend on
 STAGES = (
     Stage(
         "corpus",
@@ -109,7 +112,7 @@ STAGES = (
         fret_stage,
         ("corpus",),
         lambda r: (
-            *(_encoder(r), r.llm.identity(), asdict(r.fret)),
+            *(_encoder(r, RETRIEVER), r.llm.identity(), asdict(r.fret)),
             *((r.precision,) if r.precision != "auto" else ()),
             *((r.judge.identity(),) if r.judge else ()),
             *_tests(r),

@@ -34,10 +34,10 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-# Keys of a recipe on which nothing depends that a run makes: where it is put, where its steps run, what it may cost, and
-# how the language model is reached.
+# Keys of a recipe on which nothing depends that a run makes: where it is put, where its steps run, what it may cost, where
+# losses are sent, and how the language model is reached.
 NO_RESULT_DEPENDS = {
-    "output", "executor", "budget",
+    "output", "executor", "budget", "prefinetune.tracking", "finetune.tracking",
     *(
         f"{block}.{option.name}"
         for block in ("llm", "judge")
@@ -99,6 +99,12 @@ def write_record(paths: Paths, stage: str, key: str, seconds: float, counts: Map
     write_json(record, paths.logs / f"{stage}.json")
 
 
+def _is_record(file: Path) -> bool:
+    """Whether a file of `logs/` is what `write_record` wrote, and not something that a stage notes on its way."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return isinstance(found, dict) and "finished_at" in found
+
+
 def remove_record(paths: Paths, stage: str) -> None:
     """Mark a stage as not done; what it left is not trusted, whatever the recipe."""
     (paths.logs / f"{stage}.json").unlink(missing_ok=True)
@@ -125,7 +131,7 @@ def open_run_folder(recipe: Recipe, *, redo: bool) -> Paths:
         raise OutputError(f"{root} exists and is no run folder. Give another: output=runs/NEW")
     different = differences(found or {}, wanted)
     # A folder in which nothing was finished yet holds nothing to lose.
-    if found and different and not redo and any((root / "logs").glob("*.json")):
+    if found and different and not redo and any(map(_is_record, (root / "logs").glob("*.json"))):
         raise OutputError(
             f"{root} belongs to another recipe; it differs in {', '.join(different[:6])}"
             f"{' and more' if len(different) > 6 else ''}. "

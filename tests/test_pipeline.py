@@ -265,11 +265,23 @@ def test_widths_that_the_base_has_not_are_refused_before_the_text_is_read(recipe
     assert not (tmp_path / "r" / "corpus").exists()
 
 
-def test_another_precision_redoes_all_that_embeds(recipe_file, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [
+        ("precision=bfloat16", ["prefinetune", "fret", "finetune", "evaluate", "report"]),  # all that embeds
+        ("encoder.dims=[32]", ["prefinetune", "finetune", "evaluate", "report"]),  # FRet's retriever is the base
+        ("encoder.max_seq_length=32", ["prefinetune", "fret", "finetune", "evaluate", "report"]),
+        ("finetune.tracking=tensorboard", []),
+        ("finetune.checkpoint_every=7", []),
+    ],
+)
+def test_a_change_redoes_what_depends_on_it_and_nothing_else(recipe_file, tmp_path, change, redone):
     def keys(*overrides):
-        return [step.key for step in pipeline.plan(load_recipe(recipe_file, overrides), Paths(tmp_path / "r"), {})]
+        planned = pipeline.plan(load_recipe(recipe_file, overrides), Paths(tmp_path / "r"), {})
+        return {step.stage.name: step.key for step in planned}
 
-    assert [a == b for a, b in zip(keys(), keys("precision=bfloat16"), strict=True)] == [True, *[False] * 5]
+    before, after = keys(), keys(change)
+    assert [name for name in before if before[name] != after[name]] == redone
 
 
 def test_processes_wait_for_the_first_as_long_as_reading_data_takes(recipe_file, tmp_path):

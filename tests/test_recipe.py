@@ -79,6 +79,10 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
             "corpus: {path: d}\nfinetune: {mixture: {nq: {kind: passages, source: x, scores: true}}}",
             "finetune.mixture.nq.scores: nothing reads a teacher's scores, for ",
         ),
+        (
+            "corpus: {path: d}\nfinetune: {loss: {distillation: 1}, mixture: {nq: {kind: pairs, source: x, scores: true}}}",
+            "finetune.mixture.nq.scores: a teacher's scores tell a positive from hard negatives",
+        ),
         ("corpus: {path: d}\nfret: {positive: best}", "it must be one of fused, seed"),
         ("corpus: {path: d}\nfret: {negative: rank, candidates: 6}", "fret.negative_rank is 10"),
         ("corpus: {path: d}\nexecutor: {kind: slurm}", "needs executor.partition"),

@@ -139,7 +139,13 @@ def _task_tokens(run: Run) -> int:
 
 
 def space_needed(run: Run, base: Encoder) -> int:
-    """Bytes that a run may write: three models, one checkpoint with its optimizer, vectors, and the texts three times."""
+    """Bytes that a run may write: three models, checkpoints with their optimizers, vectors, and the texts three times."""
     weights = 4 * sum(p.numel() for p in base.parameters())
+    checkpoints = max(_checkpoints(stage) for stage in (run.recipe.prefinetune, run.recipe.finetune))
     vectors = 4 * max(run.recipe.encoder.dims) * len(run.passages) * 3
-    return 6 * weights + vectors + 3 * sum(len(p.text.encode()) for p in run.passages)
+    return (3 + 3 * checkpoints) * weights + vectors + 3 * sum(len(p.text.encode()) for p in run.passages)
+
+
+def _checkpoints(stage: StageRecipe) -> int:
+    """How many lie there at once: those that are kept, the best beside the last, and a new one before an old one goes."""
+    return max(stage.average_last, 2 if stage.evaluate_every else 1) + 1

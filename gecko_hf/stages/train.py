@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gecko_hf.run_folder import write_json
+from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.stages.run import Counts, Run
-from gecko_hf.training.processes import is_main
+from gecko_hf.training.processes import is_main, processes
 from gecko_hf.training.recipe import StageRecipe
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def prefinetune_stage(run: Run) -> Counts:
     elif is_main():
         for told in ("curve", "computed"):  # of an earlier recipe, which trained
             (run.paths.logs / f"prefinetune_{told}.json").unlink(missing_ok=True)
-    _save(run, model, run.paths.prefinetuned)
+    _save(run, model, "prefinetune")
     return _count(rows) | ({"set_aside": aside.total()} if aside else {})
 
 
@@ -87,7 +87,7 @@ def finetune_stage(run: Run) -> Counts:
         merge_into(model, run.base(), recipe.merge_base)
     if recipe.rotate and is_main():
         _rotate(run, model, rows)
-    _save(run, model, run.paths.model)
+    _save(run, model, "finetune")
     return _count(rows)
 
 
@@ -198,7 +198,7 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     from gecko_hf.model.lora import add_lora, merge_lora
     from gecko_hf.training.data import in_format
     from gecko_hf.training.dev import dev_evaluator
-    from gecko_hf.training.stage import remove_checkpoints, train_stage, write_curve
+    from gecko_hf.training.stage import train_stage, write_curve
 
     recipe: StageRecipe = getattr(run.recipe, stage)
     form = run.recipe.encoder.prompt_format
@@ -209,7 +209,6 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     if run.recipe.encoder.lora.rank:
         set_seed(run.recipe.seed)  # the adapters' first weights are drawn here, before the trainer seeds anything
         add_lora(model, run.recipe.encoder.lora)
-    checkpoints = run.paths.checkpoints / f"{stage}-{run.key[:12]}"
     with run.view.task("training") as report:
         curve = train_stage(
             model,
@@ -218,7 +217,7 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
             dims=run.recipe.encoder.dims,
             precision=run.precision,
             seed=run.recipe.seed,
-            folder=checkpoints,
+            folder=_checkpoints(run, stage, rows),
             evaluator=evaluator,
             report=report,
             say=run.view.say,
@@ -228,7 +227,13 @@ def _train(run: Run, model: SentenceTransformer, rows: Any, stage: str) -> None:
     if is_main():
         write_curve(curve, run.paths.logs / f"{stage}_curve.json")
         run.tell_computed(stage, model)
-        remove_checkpoints(checkpoints)
+
+
+def _checkpoints(run: Run, stage: str, rows: Any) -> Path:
+    """Where a stage's checkpoints lie; those of another recipe, commit of a set or number of processes count other batches."""
+    sets = [asdict(one.recipe) for one in rows] if isinstance(rows, list) else []
+    folder: Path = run.paths.checkpoints
+    return folder / f"{stage}-{hash_of([run.key, sets, processes()])[:12]}"
 
 
 def _rotate(run: Run, model: SentenceTransformer, rows: Any) -> None:
@@ -246,13 +251,18 @@ def _rotate(run: Run, model: SentenceTransformer, rows: Any) -> None:
         rotate(model, principal_axes(run.store(model).compute(texts, report=report)))
 
 
-def _save(run: Run, model: SentenceTransformer, folder: Path) -> None:
+def _save(run: Run, model: SentenceTransformer, stage: str) -> None:
+    """Save what a stage made; its checkpoints, also those of recipes that were given up, go when the model is there."""
     from gecko_hf.model.encoder import save_encoder
     from gecko_hf.prompts import model_prompts
+    from gecko_hf.training.stage import remove_checkpoints
 
     if is_main():
         encoder = run.recipe.encoder
+        folder = run.paths.prefinetuned if stage == "prefinetune" else run.paths.model
         save_encoder(model, folder, model_prompts(encoder.prompt_format, encoder.tasks))
+        for checkpoints in run.paths.checkpoints.glob(f"{stage}-*"):
+            remove_checkpoints(checkpoints)
     _wait()
 
 

@@ -84,7 +84,7 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
 
     Raises:
         RecipeError: For a data set without a source, some weights but not all, a weight that is not positive, a name that cannot
-            be one, or a column that would not be read.
+            be one, a column that would not be read, or scores of rows without hard negatives.
     """
     for name, entry in mixture.items():
         if not NAME.fullmatch(name) or name in TAKEN:
@@ -100,6 +100,11 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
             raise RecipeError(f"{where}.{name}.hard_negatives is {entry.hard_negatives}; give 0 to {MOST_NEGATIVES}.")
         if entry.negatives == "own_only" and entry.hard_negatives == 0:
             raise RecipeError(f"{where}.{name} has neither in-batch nor hard negatives, so it teaches nothing.")
+        if entry.scores and not negatives_of(entry):
+            raise RecipeError(
+                f"{where}.{name}.scores: a teacher's scores tell a positive from hard negatives, and the rows have none. Set "
+                "hard_negatives: 1, or leave scores out."
+            )
         if entry.positives == "label" and (
             entry.kind != "labels" or entry.hard_negatives or entry.negatives != "in_batch"
         ):

@@ -19,7 +19,7 @@ from gecko_hf.training.processes import processes
 
 
 class WeightedBatchSampler(MultiDatasetDefaultBatchSampler):
-    """Draws the next batch from the data set that is furthest behind its share, so that counts never stray by a batch.
+    """Draws the next batch from the data set that is furthest behind its share, so that none runs a batch ahead of it.
 
     Each data set is read through wholly, in an order of its own, before any of its rows comes again; the reading goes on
     from one epoch to the next. An epoch has as many batches as the data sets have together. The whole sequence is a function

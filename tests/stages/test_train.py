@@ -1,12 +1,15 @@
 """The training stages: what they hand on of the recipe, and what they leave out of the corpus and of FRet."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import datasets
 import pytest
 import torch
 from rich.console import Console
 from sentence_transformers import SentenceTransformer
+from transformers import Trainer
 
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
@@ -14,7 +17,9 @@ from gecko_hf.run_folder import open_run_folder
 from gecko_hf.stages import train
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.run import Run
+from gecko_hf.training.data import TrainingSet
 from gecko_hf.training.mixture import lead_body_pairs
+from gecko_hf.training.mixture_recipe import DataRecipe
 
 
 @pytest.fixture
@@ -59,11 +64,52 @@ def test_the_recipes_seed_draws_the_first_weights_of_adapters(run, passages):
         rows = lead_body_pairs(passages, set(), 8, seed=0)  # one batch
         model = job.base()
         train._train(job, model, rows, "prefinetune")
+        shutil.rmtree(job.paths.checkpoints)  # which it would go on from
         return torch.cat([p.flatten() for p in model.state_dict().values()])
 
     first = weights(before=1, seed=5)
     assert torch.equal(weights(before=2, seed=5), first)
     assert not torch.allclose(weights(before=1, seed=6), first, atol=1e-3)
+
+
+def checkpoints(job):
+    return sorted(folder.name for folder in job.paths.checkpoints.glob("*"))
+
+
+def test_a_kill_between_the_last_step_and_the_model_costs_no_step(run, monkeypatch):
+    job = run("prefinetune.checkpoint_every=1")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(train, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.prefinetune_stage(job)
+    steps = []
+    monkeypatch.setattr(Trainer, "training_step", lambda *_: steps.append(1))
+    train.prefinetune_stage(job)
+    assert steps == []
+    assert (job.paths.prefinetuned / "modules.json").exists()
+    assert checkpoints(job) == []
+
+
+def test_checkpoints_of_another_number_of_processes_or_commit_are_not_gone_on_from(run, monkeypatch):
+    """They count batches of another size, or of other rows."""
+    job = run()
+    rows = [TrainingSet("nq", None, {}, DataRecipe(source="org/nq", revision="a" * 40))]
+    moved = [replace(rows[0], recipe=DataRecipe(source="org/nq", revision="b" * 40))]
+    here = {train._checkpoints(job, "finetune", sets) for sets in (rows, rows, moved, None)}
+    monkeypatch.setattr(train, "processes", lambda: 2)
+    assert len(here | {train._checkpoints(job, "finetune", rows)}) == 4
+
+
+def test_checkpoints_of_a_recipe_that_was_given_up_go_with_the_others(run):
+    job = run()
+    (job.paths.checkpoints / "prefinetune-0123456789ab" / "checkpoint-8").mkdir(parents=True)
+    (job.paths.checkpoints / "finetune-0123456789ab").mkdir()
+    train.prefinetune_stage(job)
+    assert checkpoints(job) == ["finetune-0123456789ab"]
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

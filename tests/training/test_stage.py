@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from gecko_hf.errors import RecipeError
 from gecko_hf.model.encoder import load_encoder
 from gecko_hf.training.arguments import arguments, on_one_device
+from gecko_hf.training.loss import GeckoLoss
 from gecko_hf.training.mixture import lead_body_pairs
 from gecko_hf.training.recipe import StageRecipe
 from gecko_hf.training.stage import remove_checkpoints, train_stage
@@ -139,12 +140,24 @@ def test_fewer_rows_than_a_batch_say_what_to_do(tiny_model_path, rows, tmp_path)
         train(tiny_model_path, rows.select(range(4)), tmp_path / "c")
 
 
-def test_two_rows_with_one_positive_never_share_a_batch(tiny_model_path, tmp_path):
+def noting(drawn, forward):
+    """`forward`, which also notes the tokens of the positives that it is given."""
+
+    def noted(self, features, labels):
+        features = list(features)
+        drawn.append([tuple(tokens) for tokens in features[1]["input_ids"].tolist()])
+        return forward(self, features, labels)
+
+    return noted
+
+
+def test_two_rows_with_one_positive_never_share_a_batch(tiny_model_path, tmp_path, monkeypatch):
     texts = [f"bread {i % 4}" for i in range(16)]
     rows = datasets.Dataset.from_dict({"anchor": [f"chess {i}" for i in range(16)], "positive": texts})
-    recipe = StageRecipe(batch_size=4, learning_rate=1e-3)
-    _, curve = train(tiny_model_path, rows, tmp_path / "c", recipe=recipe)
-    assert len(curve) == 4  # four batches, each with the four different positives
+    drawn = []
+    monkeypatch.setattr(GeckoLoss, "forward", noting(drawn, GeckoLoss.forward))
+    train(tiny_model_path, rows, tmp_path / "c", recipe=StageRecipe(batch_size=4, learning_rate=1e-3))
+    assert {len(set(positives)) for positives in drawn} == {4}
 
 
 def test_checkpoints_go_when_a_stage_is_done(tmp_path):

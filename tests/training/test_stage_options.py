@@ -94,8 +94,16 @@ def test_chunks_of_like_length_have_the_same_embeddings_and_gradients(tiny_model
         assert chunked.shape == plain.shape
     tiny_model.tokenizer.padding_side = "right"
     columns = [tiny_model.preprocess(texts), tiny_model.preprocess(texts[::-1])]
-    losses = [GeckoLoss(tiny_model, chunk_size=size)([dict(c) for c in columns], None).item() for size in (None, 3)]
+    losses, gradients = [], []
+    for size in (None, 3):
+        tiny_model.zero_grad()
+        loss = GeckoLoss(tiny_model, chunk_size=size)([dict(c) for c in columns], None)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in tiny_model.parameters() if p.grad is not None]))
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert gradients[0].abs().max() > 1e-2
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-5, rtol=0)
 
 
 def test_steps_end_a_stage_before_its_epochs(tiny_model_path, sets, tmp_path):
