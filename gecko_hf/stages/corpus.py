@@ -31,12 +31,7 @@ def corpus_stage(run: Run) -> Counts:
         with run.view.task("merging near-identical passages") as report:
             found = draft.finish(source.near_duplicate, run.paths.corpus, report)
     run.__dict__.pop("passages", None)
-    if found.passages < recipe.fret.candidates:
-        lower = f", or lower fret.candidates to at most {found.passages}" if found.passages > 1 else ""
-        raise CorpusError(
-            f"The corpus has {found.passages} different passages, and every query needs {recipe.fret.candidates} "
-            f"candidates. Give more text{lower}."
-        )
+    require_candidates(found.passages, recipe.fret.candidates)
     counts = {"passages": found.passages, "merged": len(found.merged), "set_aside": found.set_aside}
     held_out: list[str] = []
     if recipe.evaluation.yardstick == "see_also":
@@ -52,6 +47,20 @@ def corpus_stage(run: Run) -> Counts:
     write_json(input_state(source), run.paths.corpus / "input.json")
     tasks = _write_tasks(run)
     return counts | ({"tasks": tasks} if tasks else {})
+
+
+def require_candidates(passages: int, candidates: int) -> None:
+    """Refuse a corpus with fewer passages than each query has candidates; asked again by FRet, whose recipe may change alone.
+
+    Raises:
+        CorpusError: With both numbers.
+    """
+    if passages < candidates:
+        lower = f", or lower fret.candidates to at most {passages}" if passages > 1 else ""
+        raise CorpusError(
+            f"The corpus has {passages} different passages, and every query needs {candidates} candidates. "
+            f"Give more text{lower}."
+        )
 
 
 def _write_tasks(run: Run) -> int:

@@ -12,6 +12,7 @@ from gecko_hf.corpus.store import FILE
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, split_of, write_queries
 from gecko_hf.spending import task_with_spending
+from gecko_hf.stages.corpus import require_candidates
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.workshop import RunWorkshop, open_workshop, publish
 
@@ -27,6 +28,7 @@ def fret_stage(run: Run) -> Counts:
     from gecko_hf.fret.work import WorkFolder
 
     recipe = run.recipe
+    require_candidates(len(run.passages), recipe.fret.candidates)
     shop = RunWorkshop(run)
     place = recipe.executor.storage or str(run.paths.root.absolute())
     work = WorkFolder(f"{place}/{run.paths.fret_work.name}/{run.key[:12]}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import faiss
 import pytest
@@ -50,6 +51,13 @@ def test_a_held_out_query_that_fails_a_gate_is_set_aside_and_counted(build, tmp_
     run, counts = build(f"fret.quality.test_sets=[{tmp_path / 'exam.jsonl'}]")
     assert [(q.text, q.relevant) for q in read_queries(run.paths.yardstick)] == [(q.text, q.relevant) for q in others]
     assert counts["held_out_set_aside"] == 1
+
+
+def test_more_candidates_than_passages_are_refused_also_where_the_corpus_was_read_before(build):
+    run, _ = build()
+    recipe = replace(run.recipe, fret=replace(run.recipe.fret, candidates=len(run.passages) + 1))
+    with pytest.raises(CorpusError, match=f"lower fret.candidates to at most {len(run.passages)}"):
+        fret.fret_stage(Run(recipe, run.paths, run.view))
 
 
 def test_a_held_out_passage_whose_reply_does_not_parse_is_counted(build, monkeypatch):
