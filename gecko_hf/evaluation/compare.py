@@ -114,7 +114,7 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
         seed: Of the bootstrap.
 
     Raises:
-        EvaluationError: If there is no common task, or a task was measured with different data.
+        EvaluationError: If there is no common task, or a task was measured with different data, splits or subsets.
     """
     rows = []
     for task in common_tasks([first, other], tasks):
@@ -122,6 +122,11 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
         if a.data != b.data:
             raise EvaluationError(
                 f"{task} was measured on different data ({a.data} and {b.data}). Measure one of the two again."
+            )
+        if a.splits != b.splits:
+            raise EvaluationError(
+                f"{task} was measured on {a.splits} of {first.label} and on {b.splits} of {other.label}, so the scores are of "
+                "different texts. Measure one of the two again by the same --tasks, --benchmark or --paper."
             )
         interval, queries = _interval(a.queries, b.queries, seed)
         rows.append(Difference(task, a.type, a.metric, 100 * a.value, 100 * b.value, interval, queries))

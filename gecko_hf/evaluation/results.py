@@ -32,6 +32,7 @@ class TaskScore:
         metric: The main metric.
         value: Its mean over splits and subsets, as mteb takes it.
         data: Revision of the data, as mteb's file has it.
+        splits: The splits that `value` is the mean over, each with its subsets.
         record: What it was measured with; empty if another tool measured it.
     """
 
@@ -43,6 +44,7 @@ class TaskScore:
     metric: str
     value: float
     data: str
+    splits: dict[str, list[str]] = field(compare=False)
     record: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -82,7 +84,7 @@ def _read(file: Path, root: Path, records: Path) -> TaskScore | None:
     if not record and file.name.startswith(PREFIX):  # a record is written last, and mteb does not know the task
         return None
     try:
-        result = TaskResult.from_disk(file)
+        result = _asked(TaskResult.from_disk(file), record.get("settings", {}).get("splits"))
     except HALF_WRITTEN:
         return None
     model, revision, *_ = file.relative_to(root).parts
@@ -94,7 +96,20 @@ def _read(file: Path, root: Path, records: Path) -> TaskScore | None:
     dim = record.get("dim") or _dim(file.parent / "model_meta.json")
     value = float(result.get_score())
     name, data = model.replace("__", "/", 1), result.dataset_revision
-    return TaskScore(name, revision, dim, result.task_name, task_type, metric, value, data, record)
+    splits = {split: sorted(one["hf_subset"] for one in found) for split, found in result.scores.items()}
+    return TaskScore(name, revision, dim, result.task_name, task_type, metric, value, data, splits, record)
+
+
+def _asked(result: TaskResult, splits: dict[str, list[str]] | None) -> TaskResult:
+    """A result without the splits and subsets that its record does not name: mteb by itself adds others to the file."""
+    if splits is None:
+        return result
+    scores = {
+        split: [one for one in found if one["hf_subset"] in splits[split]]
+        for split, found in result.scores.items()
+        if split in splits
+    }
+    return result.model_copy(update={"scores": scores})
 
 
 def _dim(meta: Path) -> int | None:

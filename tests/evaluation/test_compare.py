@@ -159,6 +159,13 @@ def test_scores_on_different_data_are_not_compared(folder, recorded):
         compare(*contenders(folder))
 
 
+def test_scores_over_different_subsets_are_not_compared(folder):
+    made_up.write(folder, "STS17", 0.7, model="local/base")
+    made_up.write(folder, "STS17", 0.8, model="local/mine", splits={"test": ["en-en"]})
+    with pytest.raises(EvaluationError, match=r"STS17 was measured on .*ar-ar.* of base:32 and on .* of mine:32"):
+        compare(*contenders(folder))
+
+
 def test_the_parts_of_an_aggregate_are_not_counted_beside_it(folder):
     for name, parts in (("base", '["STS12"]'), ("mine", '["STS12"]')):
         file = folder / "records" / f"local__{name}" / "abc123def456" / "SciFact.json"

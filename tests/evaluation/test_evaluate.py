@@ -142,6 +142,39 @@ def test_other_settings_are_measured_again_and_said(change, opened, tmp_path, vi
     assert plan(opened, local_tasks(folder), [32], tmp_path / "r")[0].dims == ()
 
 
+@pytest.fixture
+def ask(tmp_path):
+    """A task of two splits, or with some of them only, as a benchmark asks for it."""
+    whole = local_folders.pairs(tmp_path / "pairs", "score") / "test.jsonl"
+    lines = whole.read_text().splitlines(keepends=True)
+    for split, part in (("dev", lines[:12]), ("validation", lines[12:])):
+        whole.with_stem(split).write_text("".join(part))
+    whole.unlink()
+    return lambda *splits: [local_tasks(tmp_path / "pairs")[0].filter_eval_splits(splits)]
+
+
+def test_other_splits_than_before_are_measured_again_and_scored_alone(opened, ask, tmp_path, view):
+    def score(folder, *splits):
+        evaluate(opened, ask(*splits), [32], folder, view)
+        return [s.value for s in read_results(folder)]
+
+    both, dev = score(tmp_path / "both"), score(tmp_path / "dev", "dev")
+    assert both != dev
+    assert score(tmp_path / "both", "dev") == dev
+    assert "measured before with other splits" in said(tmp_path)
+    assert score(tmp_path / "both") == both
+
+
+def test_a_record_that_does_not_name_its_splits_is_measured_again(opened, ask, tmp_path, view):
+    evaluate(opened, ask("dev"), [32], tmp_path / "r", view)
+    assert plan(opened, ask("dev"), [32], tmp_path / "r")[0].dims == ()
+    (file,) = (tmp_path / "r" / "records").rglob("*.json")
+    record = json.loads(file.read_text())
+    del record["settings"]["splits"]
+    file.write_text(json.dumps(record))
+    assert plan(opened, ask("dev"), [32], tmp_path / "r")[0].why == ("splits",)
+
+
 def test_a_result_that_a_killed_process_left_half_written_is_measured_again(opened, data, tmp_path, view):
     evaluate(opened, local_tasks(data), [32], tmp_path / "r", view)
     before = {s.task: s.value for s in read_results(tmp_path / "r")}
