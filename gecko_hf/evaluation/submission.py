@@ -118,8 +118,11 @@ def check_result(submission: Submission, score: TaskScore) -> list[str]:
             f"{name} was measured on data of revision {result.dataset_revision}; mteb has {task.metadata.revision}. "
             "Measure it again."
         )
-    elif missing := result.get_missing_evaluations(task):
-        findings.append(f"{name} lacks {_missing_text(missing)}. Measure it again; what is there is kept.")
+    asked = score.record["settings"].get("splits")
+    if asked is None:
+        findings.append(f"{name} has no record of the splits and subsets that were asked for. Measure it again.")
+    elif missing := {s: left for s, names in asked.items() if (left := sorted({*names} - {*score.splits.get(s, ())}))}:
+        findings.append(f"{name} lacks {_missing_text(missing)}. Measure it again.")
     if not (file.parent / "run_settings.jsonl").is_file():
         findings.append(f"{file.parent} has no run_settings.jsonl, which mteb writes. Measure {score.task} again.")
     prompts = score.record["settings"]["prompts"]
@@ -130,7 +133,7 @@ def check_result(submission: Submission, score: TaskScore) -> list[str]:
 
 
 def _missing_text(missing: dict[str, list[str]]) -> str:
-    return "; ".join(f"split {split} ({', '.join(sorted(subsets))})" for split, subsets in missing.items())
+    return "; ".join(f"split {split} ({', '.join(subsets)})" for split, subsets in missing.items())
 
 
 def write_submission(submission: Submission, metas: dict[int, ModelMeta], out: Path, card: str) -> None:

@@ -56,6 +56,11 @@ def world(model_folder, revision, tmp_path):
     return submit
 
 
+def test_subsets_that_a_benchmark_asks_for_are_enough(world, revision):
+    made_up.write(world.results, "STS17", 0.7, revision=revision, splits={"test": ["en-en"]})
+    assert "5 results of org/mine" in world()
+
+
 @pytest.mark.filterwarnings("ignore:is_cross_encoder")  # mteb writes the field that it warns of when it reads it
 def test_mteb_reads_back_results_and_model(world):
     assert "4 results of org/mine" in world()
@@ -237,10 +242,15 @@ class TestRefusals:
         made_up.write(world.results, "STS12", 0.7, revision=revision, dataset_revision="old")
         assert "measured on data of revision old" in self.refused(world)
 
-    def test_a_missing_split(self, world, revision):
+    def test_a_missing_subset_of_those_that_were_asked_for(self, world, revision):
         one = {"main_score": 0.7, "cosine_spearman": 0.7, "hf_subset": "en-en", "languages": ["eng-Latn"]}
         made_up.write(world.results, "STS17", 0.7, revision=revision, scores={"test": [one]})
         assert "STS17 at 32 lacks split test (ar-ar, en-ar" in self.refused(world)
+
+    def test_a_record_without_splits(self, world):
+        file = next((world.results / "records").rglob("STS12.json"))
+        file.write_text(file.read_text().replace('"splits"', '"other"'))
+        assert "has no record of the splits and subsets" in self.refused(world)
 
     def test_no_run_settings(self, world):
         for file in world.results.rglob("run_settings.jsonl"):
