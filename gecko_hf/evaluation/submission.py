@@ -23,10 +23,12 @@ from mteb.results import TaskResult
 
 from gecko_hf.errors import SubmissionError
 from gecko_hf.evaluation.model import OpenModel
+from gecko_hf.evaluation.records import differing, settings
 from gecko_hf.evaluation.results import TaskScore
 from gecko_hf.evaluation.tasks import mteb_tasks
 
 LIMIT = 10 * 2**20  # bytes of one file in mteb's results repository
+OF_THE_MODEL = {"prompts", "max_seq_length", "dtype", "similarity", "precision"}  # settings that a push carries along
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
@@ -96,14 +98,14 @@ def collect(opened: OpenModel, scores: Sequence[TaskScore], hub_id: str, commit:
         findings.append(f"There are no results of {opened.name} on tasks of mteb. Local tasks cannot be submitted.")
     found = Submission(hub_id, commit, public, sorted({s.task for s in mine if s.local}), source)
     for score in public:
-        findings += check_result(found, score)
+        findings += check_result(found, score, opened)
     if findings:
         raise SubmissionError("Not ready to submit:\n" + "\n".join(f"- {finding}" for finding in findings))
     return found
 
 
-def check_result(submission: Submission, score: TaskScore) -> list[str]:
-    """What is wrong with one result."""
+def check_result(submission: Submission, score: TaskScore, opened: OpenModel) -> list[str]:
+    """What is wrong with one result of a model, as that reads the task when nothing is said to it."""
     name = f"{score.task} at {score.dim}"
     if not score.record:
         return [f"{name} has no record of its prompts and settings. Measure it with gecko-hf evaluate."]
@@ -125,6 +127,12 @@ def check_result(submission: Submission, score: TaskScore) -> list[str]:
         findings.append(f"{name} lacks {_missing_text(missing)}. Measure it again.")
     if not (file.parent / "run_settings.jsonl").is_file():
         findings.append(f"{file.parent} has no run_settings.jsonl, which mteb writes. Measure {score.task} again.")
+    different = [key for key in differing(score.record, settings(opened, task)) if key in OF_THE_MODEL]
+    if different:
+        findings.append(
+            f"{name} was measured with other {', '.join(different)} than the model has, so whoever loads it gets other scores. "
+            'Measure it again without --max-length and --dtype, and with --benchmark "MTEB(eng, v1)" in the place of --paper.'
+        )
     prompts = score.record["settings"]["prompts"]
     bare = [side for side, prompt in prompts.items() if not prompt["prefix"]]
     if 0 < len(bare) < len(prompts):

@@ -6,9 +6,12 @@ from unittest import mock
 
 from gecko_hf.evaluation.tasks import mteb_tasks, splits_of
 
-PROMPTS = {
-    "query": {"name": "Retrieval-query", "prefix": "task: search result | query: "},
-    "document": {"name": "Retrieval-document", "prefix": "title: none | text: "},
+PROMPTS = {  # of a Gecko model, by the type of a task
+    "Retrieval": {
+        "query": {"name": "Retrieval-query", "prefix": "task: search result | query: "},
+        "document": {"name": "Retrieval-document", "prefix": "title: none | text: "},
+    },
+    "STS": {"both": {"name": "STS", "prefix": "task: semantic similarity | query: "}},
 }
 VERSIONS = {"mteb": "2.26.24", "sentence-transformers": "6.2.0", "transformers": "5.23.0", "torch": "2.13.0"}
 
@@ -46,8 +49,8 @@ def write(
         "revision": revision, "dim": dim, "width": width, "parameters": parameters, "texts": 100,
         "texts_per_second": speed, "device": "cpu",
         "settings": {
-            "prompts": PROMPTS, "dataset_revision": metadata.revision, "splits": splits, "dtype": "float32",
-            "max_seq_length": 48, "mteb": "2.26.24",
+            "prompts": PROMPTS.get(metadata.type, {}), "dataset_revision": metadata.revision, "splits": splits,
+            "dtype": "float32", "max_seq_length": 48, "mteb": "2.26.24",
         },
         "environment": {"machine": machine, "versions": VERSIONS},
         "finished_at": "2026-11-24T12:00:00+00:00", "queries": parts or {"test/default": queries or {}},

@@ -262,6 +262,19 @@ class TestRefusals:
         file.write_text(file.read_text() + " " * (10 * 2**20))
         assert "the results repository takes at most 10" in self.refused(world)
 
+    @pytest.mark.parametrize(
+        ("recorded", "other", "key"),
+        [
+            ("task: search result", "task: fact checking", "prompts"),  # as `--paper` reads it
+            ('"max_seq_length": 48', '"max_seq_length": 16', "max_seq_length"),
+            ('"dtype": "float32"', '"dtype": "bfloat16"', "dtype"),
+        ],
+    )
+    def test_settings_that_the_model_does_not_have(self, world, recorded, other, key):
+        for file in (world.results / "records").rglob("SciFact.json"):
+            file.write_text(file.read_text().replace(recorded, other))
+        assert f"SciFact at 32 was measured with other {key} than the model has" in self.refused(world)
+
     def test_one_side_without_a_prompt(self, world):
         for file in (world.results / "records").rglob("SciFact.json"):
             file.write_text(file.read_text().replace("title: none | text: ", ""))
