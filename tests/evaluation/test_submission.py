@@ -170,6 +170,10 @@ class TestProvenance:
         assert declared.adapted_from == "sentence-transformers/all-MiniLM-L6-v2"
         assert "SciFact" in declared.training_datasets
 
+    def test_a_base_may_have_a_name_without_an_owner_and_a_folder_is_none(self, tmp_path):
+        assert read_declaration(None, self.run(tmp_path, base="bert-base-uncased")).adapted_from == "bert-base-uncased"
+        assert read_declaration(None, self.run(tmp_path, base=str(tmp_path))).adapted_from is None
+
     def test_a_file_adds_to_it_and_takes_nothing_back(self, tmp_path):
         (tmp_path / "d.yaml").write_text("training_datasets: [NQ]\nrelease_date: 2026-01-31\n")
         declared = read_declaration(tmp_path / "d.yaml", self.run(tmp_path))
