@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clients import refused
 from hub_server import WRITE_TOKEN
+from hub_server.store import Blob
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.demo import local_demo, space_config
@@ -154,5 +155,16 @@ def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients, monk
     again = clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
     assert "Private: org/gecko. The Space loads them when it has a secret HF_TOKEN" in " ".join(again.stdout.split())
     assert repo.branches["main"] == before
+    for path, name in (("README.md", "card"), ("app.py", "app.py")):
+        edited = repo.commits[before].files | {path: Blob(files[path].data + b"\n# mine\n", large=False)}
+        repo.add(edited, "edited on the page")
+        said = refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
+        assert f"The {name} of org/demo was edited since it was pushed" in said
+    repo.add(
+        files | {"provenance.json": Blob(files["provenance.json"].data.replace(b"org/gecko", b"org/x"), large=False)},
+        "",
+    )
+    said = refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
+    assert "was made with another recipe; it differs in model" in said
     monkeypatch.delitem(hub.store.repos, ("model", "org/gecko"))
     assert "org/gecko" in refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
