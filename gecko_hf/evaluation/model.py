@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gecko_hf.errors import EvaluationError
 from gecko_hf.hub_id import may_be_hub_id
-from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, resolve_base
+from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, learned_positions, resolve_base
 from gecko_hf.prompts import model_prompts, paper_prompts
 from gecko_hf.recipe import RECIPE_FILE
 from gecko_hf.source import UNREACHED
@@ -111,11 +111,10 @@ def _require_device(device: str) -> None:
 
 
 def _require_positions(model: SentenceTransformer, length: int, source: str) -> None:
-    """Refuse a length beyond a table of positions; a model that turns its vectors instead has none, and no such end."""
-    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
-    for positions in (getattr(table, "num_embeddings", length) for table in tables):
-        if length > positions:
-            raise EvaluationError(f"--max-length is {length}, and {source} has {positions} positions. Give fewer.")
+    """Refuse a length that the model has no learned positions for."""
+    positions = learned_positions(model)
+    if positions and length > positions:
+        raise EvaluationError(f"--max-length is {length}, and {source} has {positions} positions. Give fewer.")
 
 
 def local_name(source: str) -> str:

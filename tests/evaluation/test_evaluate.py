@@ -279,38 +279,6 @@ def test_a_task_whose_data_cannot_be_loaded_does_not_stop_the_others(opened, dat
     assert [s.task for s in read_results(tmp_path / "r")] == ["Local-similarity"]
 
 
-def test_a_length_that_the_model_has_no_positions_for_is_refused(model_folder):
-    assert open_model(str(model_folder), device="cpu", max_length=512).model.max_seq_length == 512
-    with pytest.raises(EvaluationError, match=r"--max-length is 513, and .* has 512 positions"):
-        open_model(str(model_folder), device="cpu", max_length=513)
-
-
-def test_the_folder_of_a_run_is_told_from_its_model(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("name: mine")
-    (tmp_path / "model").mkdir()
-    with pytest.raises(EvaluationError, match=rf"is the folder of a run. Its model is {tmp_path}/model"):
-        open_model(str(tmp_path))
-
-
-def test_a_folder_that_is_not_there_is_said_to_be_none(tmp_path):
-    with pytest.raises(EvaluationError, match=r"There is no folder .*/typo, and it is no Hub id"):
-        open_model(str(tmp_path / "typo"))
-
-
-def test_weights_that_were_cut_off_are_refused(model_folder, tmp_path):
-    shutil.copytree(model_folder, tmp_path / "model")
-    file = tmp_path / "model" / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(EvaluationError, match="No sentence-transformers model loads from"):
-        open_model(str(tmp_path / "model"), device="cpu")
-
-
-@pytest.mark.parametrize("device", ["xyz", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused(model_folder, device):
-    with pytest.raises(EvaluationError, match=f"--device {device} cannot be used: .* Name another"):
-        open_model(str(model_folder), device=device)
-
-
 def test_a_width_that_the_model_does_not_have_is_refused(opened):
     assert check_widths(opened, [8, 32, 8]) == (32, 8)
     assert check_widths(opened, []) == (32,)
