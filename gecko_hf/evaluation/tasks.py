@@ -56,7 +56,7 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
 
     Raises:
         EvaluationError: If nothing is asked for, a name or folder is wrong, different data is called alike, or a task is
-            asked for with different splits or subsets.
+            asked for with different splits or subsets, or a task reads more than text.
     """
     from gecko_hf.evaluation.local_data import local_tasks
 
@@ -67,6 +67,13 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
     if not tasks:
         raise EvaluationError(
             "Nothing to measure. Name tasks (--tasks), a benchmark (--benchmark), data (--local), or --paper."
+        )
+    other = [
+        f"{t.metadata.name} ({', '.join(t.metadata.modalities)})" for t in tasks if t.metadata.modalities != ["text"]
+    ]
+    if other:
+        raise EvaluationError(
+            f"Only text is measured here, and these read something else: {', '.join(other)}. Leave them out."
         )
     chosen: dict[str, AbsTask] = {}
     for task in tasks:
