@@ -38,12 +38,14 @@ def evaluate(
     quiet_libraries()
     from gecko_hf.evaluation.evaluate import check_widths, plan
     from gecko_hf.evaluation.evaluate import evaluate as measure
-    from gecko_hf.evaluation.model import open_model, use_paper_prompts
+    from gecko_hf.evaluation.model import open_model, require_device, use_paper_prompts
     from gecko_hf.evaluation.prompt_report import prompt_table, prompt_warnings, task_rows
     from gecko_hf.evaluation.results import read_results, score_table
     from gecko_hf.evaluation.tasks import choose_tasks
     from gecko_hf.progress import View
 
+    for name in device or []:
+        require_device(name)
     chosen = choose_tasks(tasks or [], benchmark, local or [], paper=paper)
     opened = open_model(
         model, revision=revision, dtype=dtype, device=device[0] if device else None, max_length=max_length

@@ -73,7 +73,7 @@ def open_model(
     from sentence_transformers import SentenceTransformer
 
     if device:
-        _require_device(device)
+        require_device(device)
     local = source.startswith(PACKAGE) or Path(source).is_dir()
     if (Path(source) / RECIPE_FILE).is_file() and (Path(source) / "model").is_dir():
         raise EvaluationError(f"{source} is the folder of a run. Its model is {Path(source) / 'model'}")
@@ -100,7 +100,12 @@ def open_model(
     return OpenModel(model, source if commit else local_name(source), commit or fingerprint(model)[:12], dtype)
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Refuse a device that torch does not know or this machine does not have.
+
+    Raises:
+        EvaluationError: With torch's reason.
+    """
     import torch
 
     try:
