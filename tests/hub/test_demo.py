@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -118,6 +119,14 @@ def test_the_page_is_made(run, clients):
         "print(json.dumps([type(made).__name__, made.title]))"
     )
     assert clients.python(script, stranger=False) == ["Blocks", "Gecko: tiny"]
+
+
+@needs_gradio
+def test_a_port_that_is_taken_is_named(finished_run, clients):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(clients.gecko("demo", finished_run, "--port", port))
+    assert f"Nothing can be served at 127.0.0.1:{port}, which may be taken. Name another: --port PORT" in said
 
 
 @needs_gradio
