@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -40,7 +40,7 @@ def compare(
             raise EvaluationError(
                 f"There is no folder {file.parent} to write {file.name} into. Make it, or name another."
             )
-    scores = read_results(results)
+    scores = read_results(results, warn)
     contenders = [comparing.find_contender(model, scores) for model in models]
     only = [name.strip() for part in tasks or [] for name in part.split(",")]
     written = []

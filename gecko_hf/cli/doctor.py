@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from gecko_hf.cli.app import app, console, errors, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -37,7 +36,7 @@ def doctor(
     checks = check_parity(opened.model, rows)
     found = findings(opened.model, checks)
     for finding in found:
-        errors.print(f"[yellow]Warning:[/yellow] {escape(finding)}", highlight=False, soft_wrap=True)
+        warn(finding)
     if found:
         raise typer.Exit(1)
     console.print(

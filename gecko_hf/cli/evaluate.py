@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from gecko_hf.cli.app import app, console, errors, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -56,7 +55,7 @@ def evaluate(
     rows = task_rows(opened.model, chosen)
     console.print(prompt_table(rows, f"Prompts of {opened.name} at {opened.revision}"))
     for warning in prompt_warnings(opened.model, rows):
-        errors.print(f"[yellow]Warning:[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)
+        warn(warning)
     jobs = plan(opened, chosen, widths, results)
     left = sum(len(job.dims) for job in jobs)
     console.print(
@@ -68,9 +67,8 @@ def evaluate(
     with view.live():
         measure(opened, chosen, widths, results, view, batch_size=batch_size, devices=device or [])
     names = {task.metadata.name for task in chosen}
-    mine = [
-        s for s in read_results(results) if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names
-    ]
+    found = read_results(results, warn)
+    mine = [s for s in found if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names]
     console.print(score_table(mine, f"{opened.name} at {opened.revision}"))
     console.print(f"Results  {results}", highlight=False, soft_wrap=True)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -33,7 +33,7 @@ def submit(
     from gecko_hf.evaluation.submission import collect, write_submission
 
     declaration = read_declaration(declare, run)
-    scores = read_results(results)
+    scores = read_results(results, warn)
     opened = open_model(model, revision=commit if model == hub_id else None)
     found = collect(opened, scores, hub_id, commit, results)
     metas = declared_meta(opened, declaration, hub_id, commit, found.dims)

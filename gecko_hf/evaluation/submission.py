@@ -21,7 +21,7 @@ from mteb.cache import ResultCache
 from mteb.models.model_meta import ModelMeta
 from mteb.results import TaskResult
 
-from gecko_hf.errors import SubmissionError
+from gecko_hf.errors import EvaluationError, SubmissionError
 from gecko_hf.evaluation.model import OpenModel
 from gecko_hf.evaluation.records import differing, settings
 from gecko_hf.evaluation.results import TaskScore
@@ -113,7 +113,10 @@ def check_result(submission: Submission, score: TaskScore, opened: OpenModel) ->
     findings = []
     if file.stat().st_size > LIMIT:
         findings.append(f"{file} has {file.stat().st_size / 2**20:.1f} MiB; the results repository takes at most 10.")
-    task = mteb_tasks([score.task])[0]
+    try:
+        task = mteb_tasks([score.task])[0]
+    except EvaluationError as error:
+        return [*findings, f"{file} cannot be submitted: {error}"]
     result = TaskResult.from_disk(file)
     if result.dataset_revision != task.metadata.revision:
         findings.append(
