@@ -75,8 +75,9 @@ def find_contender(spec: str, scores: Sequence[TaskScore]) -> Contender:
     if dim and not dim.isdigit():
         raise EvaluationError(f"{spec!r}: the width is {dim!r}; give a number after the colon, as in {name}:256.")
     width = int(dim) if dim else max(widths, default=0)
-    parts = {part for s in found for part in s.record.get("parts", [])}  # an aggregate stands for them
-    chosen = {s.task: s for s in found if (s.dim == width or not widths) and s.task not in parts}
+    there = [s for s in found if s.dim == width or not widths]
+    parts = {part for s in there for part in s.record.get("parts", [])}  # an aggregate stands for them
+    chosen = {s.task: s for s in there if s.task not in parts}
     if not chosen:
         raise EvaluationError(f"{name} was measured at {', '.join(map(str, sorted(widths)))}, not at {dim}.")
     label = which[0][0].removeprefix("local/") + (f"@{revision}" if revision else "")

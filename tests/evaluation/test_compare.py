@@ -171,6 +171,8 @@ def test_the_parts_of_an_aggregate_are_not_counted_beside_it(folder):
         file = folder / "records" / f"local__{name}" / "abc123def456" / "SciFact.json"
         file.write_text(file.read_text().replace('"parts": []', f'"parts": {parts}'))
     assert {row.task for row in compare(*contenders(folder))} == {"SciFact", "NFCorpus"}
+    made_up.write(folder, "STS12", 0.6, model="local/mine", dim=8)  # where the aggregate was not measured
+    assert find_contender("mine:8", read_results(folder)).scores.keys() == {"STS12"}
 
 
 def test_no_results_are_refused(tmp_path):
