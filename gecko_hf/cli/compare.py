@@ -33,6 +33,8 @@ def compare(
     from gecko_hf.evaluation.results import read_results
     from gecko_hf.hub.comparison import plot_comparison
 
+    if paper and tasks:
+        raise EvaluationError("--paper has the paper's tasks, so --tasks would do nothing. Leave one of the two out.")
     if plot and plot.suffix != ".svg":
         raise EvaluationError(f"--plot writes SVG, not {plot.suffix or 'a file without an ending'}: name a file.svg.")
     for file in (markdown, plot):

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gecko_hf.cli.main import app
+from gecko_hf.errors import EvaluationError
 from gecko_hf.evaluation.paper import compare_with_paper, paper_markdown, paper_scores
 from gecko_hf.evaluation.results import read_results
 from gecko_hf.evaluation.tasks import paper_tasks
@@ -61,6 +62,12 @@ def test_the_comparison_in_markdown(made):
     own = next(line for line in text.splitlines() if line.startswith("| **mine**"))
     assert own == "| **mine** | 768 | 23M | " + "not run | " * 6 + "30.00 | not run |"
     assert "arXiv 2403.20327" in text
+
+
+@pytest.mark.parametrize("command", ["compare", "doctor"])
+def test_other_tasks_than_the_papers_are_refused_beside_them(command):
+    with pytest.raises(EvaluationError, match="--paper has the paper's tasks, so --tasks would do nothing"):
+        CliRunner().invoke(app, [command, "mine", "--paper", "--tasks", "SciFact"], catch_exceptions=False)
 
 
 def test_the_command_lays_a_model_beside_the_paper(made, tmp_path):
