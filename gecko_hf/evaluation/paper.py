@@ -78,8 +78,9 @@ def cells(row: PaperRow) -> tuple[str, str, str, str]:
 
 def paper_table(scores: Sequence[TaskScore], dim: int, name: str) -> Table:
     """The comparison for the terminal."""
-    title = f"{name.removesuffix(f':{dim}')} at {dim} beside the paper"
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    table = Table(
+        title=f"{_without(dim, name)} at {dim} beside the paper", title_justify="left", caption_justify="left"
+    )
     table.caption = paper_scores()["source"]
     for column in ("task", f"gecko-1b-{paper_dim(dim)}", f"at {dim}", "difference"):
         table.add_column(column, justify="left" if column == "task" else "right", overflow="fold")
@@ -90,7 +91,7 @@ def paper_table(scores: Sequence[TaskScore], dim: int, name: str) -> Table:
 
 def paper_markdown(scores: Sequence[TaskScore], dim: int, name: str) -> str:
     """The comparison in Markdown: tasks, means, and the paper's Table 1 with the model's own line."""
-    rows = compare_with_paper(scores, dim)
+    rows, name = compare_with_paper(scores, dim), _without(dim, name)
     lines = [f"| task | gecko-1b-{paper_dim(dim)} | {name} {dim} | difference |", "|---|---:|---:|---:|"]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     types = list(dict.fromkeys(t["type"] for t in paper_scores()["tasks"].values()))
@@ -109,6 +110,11 @@ def paper_markdown(scores: Sequence[TaskScore], dim: int, name: str) -> str:
         f"Source: {paper_scores()['source']}.",
     ]
     return "\n".join([*lines, *paper_scores()["notes"], ""])
+
+
+def _without(dim: int, label: str) -> str:
+    """A contender's name, whose label has the width behind it."""
+    return label.removesuffix(f":{dim}")
 
 
 def _parameters(scores: Sequence[TaskScore]) -> str:

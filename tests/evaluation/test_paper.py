@@ -75,4 +75,6 @@ def test_the_command_lays_a_model_beside_the_paper(made, tmp_path):
     shown = CliRunner().invoke(app, command, catch_exceptions=False).output
     assert "not run" in shown
     assert "75.42" in shown
-    assert "| SciFact | 75.42 | 76.00 | +0.58 |" in (tmp_path / "paper.md").read_text()
+    text = (tmp_path / "paper.md").read_text()
+    assert "| task | gecko-1b-768 | mine 768 | difference |" in text
+    assert "| SciFact | 75.42 | 76.00 | +0.58 |" in text
