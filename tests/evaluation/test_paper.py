@@ -54,6 +54,16 @@ def test_at_256_the_papers_256_are_taken(made):
     assert rows["NFCorpus"].ours is None
 
 
+def test_a_score_over_other_languages_than_the_papers_is_not_laid_beside_it(made):
+    made_up.write(made, "STS17", 0.7, dim=768, width=768)
+    with pytest.raises(
+        EvaluationError, match=r"STS17 was measured on .*ar-ar.*, and the paper's score is of .*\['en-en'\]"
+    ):
+        compare_with_paper(read_results(made), 768)
+    made_up.write(made, "STS17", 0.7, dim=768, width=768, splits={"test": ["en-en"]})
+    assert {row.name: row.ours for row in compare_with_paper(read_results(made), 768)}["STS17"] == pytest.approx(70.0)
+
+
 def test_the_comparison_in_markdown(made):
     text = paper_markdown(read_results(made), 768, "mine")
     assert "| SciFact | 75.42 | 76.00 | +0.58 |" in text
