@@ -50,7 +50,8 @@ def evaluate(
         model, revision=revision, dtype=dtype, device=device[0] if device else None, max_length=max_length
     )
     if paper and not use_paper_prompts(opened.model):
-        console.print(f"{opened.name} has prompts of its own; the paper's task names are not used.", highlight=False)
+        has = "prompts of its own" if any(opened.model.prompts.values()) else "no prompts"
+        console.print(f"{opened.name} has {has}; the paper's task names are not used.", highlight=False)
     widths = check_widths(opened, _numbers(dims or []))
     rows = task_rows(opened.model, chosen)
     console.print(prompt_table(rows, f"Prompts of {opened.name} at {opened.revision}"))

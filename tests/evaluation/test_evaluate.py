@@ -330,6 +330,14 @@ class TestCommand:
         with pytest.raises(EvaluationError, match="--dims takes numbers, as in --dims 384,128, and not 'wide'"):
             CliRunner().invoke(app, [*command, "--dims", "8,wide"], catch_exceptions=False)
 
+    @pytest.mark.parametrize(("prompts", "has"), [({}, "no prompts"), ({"query": "q: "}, "prompts of its own")])
+    def test_a_model_of_others_keeps_what_it_has_on_the_papers_tasks(self, opened, tmp_path, monkeypatch, prompts, has):
+        opened.model.prompts = prompts
+        monkeypatch.setattr("gecko_hf.evaluation.model.open_model", lambda *_, **__: opened)
+        command = ["evaluate", "x", "--paper", "--dry-run", "--results", str(tmp_path / "r")]
+        shown = CliRunner().invoke(app, command, catch_exceptions=False).output
+        assert f"local/mine has {has}; the paper's task names are not used." in shown
+
     def test_nothing_to_measure_is_refused(self, model_folder):
         with pytest.raises(EvaluationError, match="Nothing to measure"):
             CliRunner().invoke(app, ["evaluate", str(model_folder)], catch_exceptions=False)
