@@ -66,12 +66,15 @@ def open_model(
         max_length: Tokens that are read of a text, prompt included; the model's own by default.
 
     Raises:
-        EvaluationError: If nothing loads from there, the device cannot be used, or the model has not so many positions.
+        EvaluationError: If nothing loads from there, the dtype is none of `DTYPES`, the device cannot be used, or the model has
+            not so many positions.
         MissingExtraError: If the package of `package:NAME` is missing.
     """
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
+    if dtype not in DTYPES:
+        raise EvaluationError(f"--dtype is {dtype!r}, which is none of {', '.join(DTYPES)}. Give one of these.")
     if device:
         require_device(device)
     local = source.startswith(PACKAGE) or Path(source).is_dir()

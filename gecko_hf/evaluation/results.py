@@ -17,8 +17,6 @@ from gecko_hf.evaluation.records import read_record
 from gecko_hf.evaluation.run_task import HALF_WRITTEN
 from gecko_hf.evaluation.tasks import mteb_tasks
 
-EXPERIMENTS = "experiments"
-
 
 @dataclass(frozen=True)
 class TaskScore:

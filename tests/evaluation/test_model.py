@@ -38,6 +38,11 @@ def test_a_length_that_the_model_has_no_positions_for_is_refused(kind, most, req
         open_model(folder, device="cpu", max_length=most + 1)
 
 
+def test_another_dtype_is_refused(model_folder):
+    with pytest.raises(EvaluationError, match="--dtype is 'int8', which is none of float32, bfloat16, float16"):
+        open_model(str(model_folder), dtype="int8", device="cpu")
+
+
 def test_the_folder_of_a_run_is_told_from_its_model(tmp_path):
     (tmp_path / "recipe.yaml").write_text("name: mine")
     (tmp_path / "model").mkdir()
