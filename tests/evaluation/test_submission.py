@@ -12,6 +12,7 @@ from mteb.cache import ResultCache
 from mteb.models.model_meta import ModelMeta
 from typer.testing import CliRunner
 
+from gecko_hf.cli.app import console
 from gecko_hf.cli.main import app
 from gecko_hf.errors import GeckoError, HubError, MissingExtraError, RecipeError, SubmissionError
 from gecko_hf.evaluation import send as sending
@@ -335,12 +336,14 @@ class TestSending:
         assert "https://results/pr/2" in shown
         assert api.upload_folder.call_args.kwargs["create_pr"]
 
-    def test_what_is_open_already_is_told_where_the_other_fails(self, world, api, model_folder, capsys):
+    def test_what_is_open_already_is_told_where_the_other_fails(self, world, api, model_folder, monkeypatch):
+        shown = []
+        monkeypatch.setattr(console, "print", lambda text, **_: shown.append(text))
         api.model_info.return_value = made_up.pushed({"model.safetensors": self.digest(model_folder)})
         api.submit_results.side_effect = RuntimeError("no fork")
         with pytest.raises(SubmissionError, match=r"could not be opened \(RuntimeError: no fork\)"):
             world(dry=False)
-        assert api.upload_folder.called
+        assert shown[-1] == "https://hub/pr/1"
 
     def test_without_access_nothing_is_written(self, world, api, monkeypatch):
         monkeypatch.undo()
