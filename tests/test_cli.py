@@ -120,6 +120,19 @@ class TestMistakesOfAPerson:
         message = refused("run", recipe, f"corpus.path={tmp_path / 'nothing'}", f"output={tmp_path / 'r'}")
         assert "nothing" in message
 
+    def test_a_second_device_that_is_not_there(self, refused, tiny_model_path, library_folder):
+        command = [
+            "evaluate",
+            str(tiny_model_path),
+            "--local",
+            str(library_folder),
+            "--device",
+            "cpu",
+            "--device",
+            "xyz",
+        ]
+        assert "--device xyz cannot be used" in refused(*command)
+
     def test_an_empty_corpus(self, refused, tmp_path, tiny_model_path):
         (tmp_path / "docs").mkdir()
         recipe = write(tmp_path, f"encoder: {{base: '{tiny_model_path}', dims: [8]}}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from gecko_hf import __version__
 
@@ -42,6 +43,11 @@ def _root(
 def say(message: str) -> None:
     """Print a line as it is: in one piece, and with the brackets that a path may have."""
     console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print a line beside the output, on what a person should know and what does not stop the command."""
+    errors.print(f"[yellow]Warning:[/yellow] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def quiet_libraries() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -33,6 +33,8 @@ def compare(
     from gecko_hf.evaluation.results import read_results
     from gecko_hf.hub.comparison import plot_comparison
 
+    if paper and tasks:
+        raise EvaluationError("--paper has the paper's tasks, so --tasks would do nothing. Leave one of the two out.")
     if plot and plot.suffix != ".svg":
         raise EvaluationError(f"--plot writes SVG, not {plot.suffix or 'a file without an ending'}: name a file.svg.")
     for file in (markdown, plot):
@@ -40,7 +42,7 @@ def compare(
             raise EvaluationError(
                 f"There is no folder {file.parent} to write {file.name} into. Make it, or name another."
             )
-    scores = read_results(results)
+    scores = read_results(results, warn)
     contenders = [comparing.find_contender(model, scores) for model in models]
     only = [name.strip() for part in tasks or [] for name in part.split(",")]
     written = []

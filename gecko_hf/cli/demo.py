@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """Serve a page: search with the untouched base and with Gecko side by side, and FRet's rows."""
     quiet_libraries()
-    from gecko_hf.errors import require
+    from gecko_hf.errors import HubError, require
 
     require("gradio", "demo")
     from gecko_hf.hub.demo import local_demo
@@ -27,4 +27,11 @@ def demo(
 
     made = page(local_demo(open_finished(folder), say))
     say(f"http://{host}:{port}   (Ctrl-C ends it)")
-    made.launch(server_name=host, server_port=port, quiet=True, css=CSS)
+    try:
+        made.launch(server_name=host, server_port=port, quiet=True, css=CSS)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise HubError(
+            f"Nothing can be served at {host}:{port}, which may be taken. Name another: --port PORT"
+        ) from error

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from gecko_hf.cli.app import app, console, errors, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -21,11 +20,14 @@ def doctor(
 ) -> None:
     """Show which prefix every task is read with, and check that all routes to a vector agree. Exit code 1: findings."""
     quiet_libraries()
+    from gecko_hf.errors import EvaluationError
     from gecko_hf.evaluation.doctor import check_parity, findings
     from gecko_hf.evaluation.model import open_model, use_paper_prompts
     from gecko_hf.evaluation.prompt_report import prompt_table, task_rows, type_rows
     from gecko_hf.evaluation.tasks import mteb_tasks, paper_tasks
 
+    if paper and tasks:
+        raise EvaluationError("--paper has the paper's tasks, so --tasks would do nothing. Leave one of the two out.")
     opened = open_model(model, revision=revision)
     if paper:
         use_paper_prompts(opened.model)
@@ -37,7 +39,7 @@ def doctor(
     checks = check_parity(opened.model, rows)
     found = findings(opened.model, checks)
     for finding in found:
-        errors.print(f"[yellow]Warning:[/yellow] {escape(finding)}", highlight=False, soft_wrap=True)
+        warn(finding)
     if found:
         raise typer.Exit(1)
     console.print(

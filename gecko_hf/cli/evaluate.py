@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from gecko_hf.cli.app import app, console, errors, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -38,23 +37,26 @@ def evaluate(
     quiet_libraries()
     from gecko_hf.evaluation.evaluate import check_widths, plan
     from gecko_hf.evaluation.evaluate import evaluate as measure
-    from gecko_hf.evaluation.model import open_model, use_paper_prompts
+    from gecko_hf.evaluation.model import open_model, require_device, use_paper_prompts
     from gecko_hf.evaluation.prompt_report import prompt_table, prompt_warnings, task_rows
     from gecko_hf.evaluation.results import read_results, score_table
     from gecko_hf.evaluation.tasks import choose_tasks
     from gecko_hf.progress import View
 
+    for name in device or []:
+        require_device(name)
     chosen = choose_tasks(tasks or [], benchmark, local or [], paper=paper)
     opened = open_model(
         model, revision=revision, dtype=dtype, device=device[0] if device else None, max_length=max_length
     )
     if paper and not use_paper_prompts(opened.model):
-        console.print(f"{opened.name} has prompts of its own; the paper's task names are not used.", highlight=False)
+        has = "prompts of its own" if any(opened.model.prompts.values()) else "no prompts"
+        console.print(f"{opened.name} has {has}; the paper's task names are not used.", highlight=False)
     widths = check_widths(opened, _numbers(dims or []))
     rows = task_rows(opened.model, chosen)
     console.print(prompt_table(rows, f"Prompts of {opened.name} at {opened.revision}"))
     for warning in prompt_warnings(opened.model, rows):
-        errors.print(f"[yellow]Warning:[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)
+        warn(warning)
     jobs = plan(opened, chosen, widths, results)
     left = sum(len(job.dims) for job in jobs)
     console.print(
@@ -66,9 +68,8 @@ def evaluate(
     with view.live():
         measure(opened, chosen, widths, results, view, batch_size=batch_size, devices=device or [])
     names = {task.metadata.name for task in chosen}
-    mine = [
-        s for s in read_results(results) if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names
-    ]
+    found = read_results(results, warn)
+    mine = [s for s in found if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names]
     console.print(score_table(mine, f"{opened.name} at {opened.revision}"))
     console.print(f"Results  {results}", highlight=False, soft_wrap=True)
 

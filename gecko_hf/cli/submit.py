@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gecko_hf.cli.app import app, console, quiet_libraries
+from gecko_hf.cli.app import app, console, quiet_libraries, warn
 
 
 @app.command()
@@ -21,7 +21,6 @@ def submit(
         Path | None, typer.Option(help="YAML with licence, training_datasets, adapted_from, ...")
     ] = None,
     out: Annotated[Path, typer.Option(help="New folder to write into.")] = Path("submission"),
-    max_length: Annotated[int | None, typer.Option(min=8, help="As it was measured.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and write everything, send nothing.")] = False,
 ) -> None:
     """Check results against what the MTEB leaderboard wants, write the submission, and open its pull requests."""
@@ -34,8 +33,8 @@ def submit(
     from gecko_hf.evaluation.submission import collect, write_submission
 
     declaration = read_declaration(declare, run)
-    scores = read_results(results)
-    opened = open_model(model, revision=commit if model == hub_id else None, max_length=max_length)
+    scores = read_results(results, warn)
+    opened = open_model(model, revision=commit if model == hub_id else None)
     found = collect(opened, scores, hub_id, commit, results)
     metas = declared_meta(opened, declaration, hub_id, commit, found.dims)
     widest = metas[found.dims[0]]

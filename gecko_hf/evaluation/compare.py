@@ -75,8 +75,9 @@ def find_contender(spec: str, scores: Sequence[TaskScore]) -> Contender:
     if dim and not dim.isdigit():
         raise EvaluationError(f"{spec!r}: the width is {dim!r}; give a number after the colon, as in {name}:256.")
     width = int(dim) if dim else max(widths, default=0)
-    parts = {part for s in found for part in s.record.get("parts", [])}  # an aggregate stands for them
-    chosen = {s.task: s for s in found if (s.dim == width or not widths) and s.task not in parts}
+    there = [s for s in found if s.dim == width or not widths]
+    parts = {part for s in there for part in s.record.get("parts", [])}  # an aggregate stands for them
+    chosen = {s.task: s for s in there if s.task not in parts}
     if not chosen:
         raise EvaluationError(f"{name} was measured at {', '.join(map(str, sorted(widths)))}, not at {dim}.")
     label = which[0][0].removeprefix("local/") + (f"@{revision}" if revision else "")
@@ -114,7 +115,7 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
         seed: Of the bootstrap.
 
     Raises:
-        EvaluationError: If there is no common task, or a task was measured with different data.
+        EvaluationError: If there is no common task, or a task was measured with different data, splits or subsets.
     """
     rows = []
     for task in common_tasks([first, other], tasks):
@@ -122,6 +123,11 @@ def compare(first: Contender, other: Contender, tasks: Sequence[str] = (), seed:
         if a.data != b.data:
             raise EvaluationError(
                 f"{task} was measured on different data ({a.data} and {b.data}). Measure one of the two again."
+            )
+        if a.splits != b.splits:
+            raise EvaluationError(
+                f"{task} was measured on {a.splits} of {first.label} and on {b.splits} of {other.label}, so the scores are of "
+                "different texts. Measure one of the two again by the same --tasks, --benchmark or --paper."
             )
         interval, queries = _interval(a.queries, b.queries, seed)
         rows.append(Difference(task, a.type, a.metric, 100 * a.value, 100 * b.value, interval, queries))

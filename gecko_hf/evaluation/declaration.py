@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from gecko_hf.errors import SubmissionError
 from gecko_hf.evaluation.evaluate import model_meta
 from gecko_hf.evaluation.model import OpenModel
+from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.recipe import RECIPE_FILE
 from gecko_hf.schema import build
 
@@ -109,7 +110,8 @@ def from_run(run: Path) -> dict[str, Any]:
     known = [t.metadata.name for t in get_tasks(exclude_superseded=False) if _path(t) in read]
     base = recipe["encoder"]["base"]
     hub = PACKAGED.get(base, base)
-    return {"training_datasets": sorted(known), "adapted_from": None if Path(hub).exists() or "/" not in hub else hub}
+    on_hub = may_be_hub_id(hub) and not Path(hub).exists()
+    return {"training_datasets": sorted(known), "adapted_from": hub if on_hub else None}
 
 
 def _path(task: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gecko_hf.errors import EvaluationError
 from gecko_hf.hub_id import may_be_hub_id
-from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, resolve_base
+from gecko_hf.model.encoder import PACKAGE, base_name, fingerprint, hub_commit, learned_positions, resolve_base
 from gecko_hf.prompts import model_prompts, paper_prompts
 from gecko_hf.recipe import RECIPE_FILE
 from gecko_hf.source import UNREACHED
@@ -66,14 +66,17 @@ def open_model(
         max_length: Tokens that are read of a text, prompt included; the model's own by default.
 
     Raises:
-        EvaluationError: If nothing loads from there, the device cannot be used, or the model has not so many positions.
+        EvaluationError: If nothing loads from there, the dtype is none of `DTYPES`, the device cannot be used, or the model has
+            not so many positions.
         MissingExtraError: If the package of `package:NAME` is missing.
     """
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
+    if dtype not in DTYPES:
+        raise EvaluationError(f"--dtype is {dtype!r}, which is none of {', '.join(DTYPES)}. Give one of these.")
     if device:
-        _require_device(device)
+        require_device(device)
     local = source.startswith(PACKAGE) or Path(source).is_dir()
     if (Path(source) / RECIPE_FILE).is_file() and (Path(source) / "model").is_dir():
         raise EvaluationError(f"{source} is the folder of a run. Its model is {Path(source) / 'model'}")
@@ -100,7 +103,12 @@ def open_model(
     return OpenModel(model, source if commit else local_name(source), commit or fingerprint(model)[:12], dtype)
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Refuse a device that torch does not know or this machine does not have.
+
+    Raises:
+        EvaluationError: With torch's reason.
+    """
     import torch
 
     try:
@@ -111,11 +119,10 @@ def _require_device(device: str) -> None:
 
 
 def _require_positions(model: SentenceTransformer, length: int, source: str) -> None:
-    """Refuse a length beyond a table of positions; a model that turns its vectors instead has none, and no such end."""
-    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
-    for positions in (getattr(table, "num_embeddings", length) for table in tables):
-        if length > positions:
-            raise EvaluationError(f"--max-length is {length}, and {source} has {positions} positions. Give fewer.")
+    """Refuse a length that the model has no learned positions for."""
+    positions = learned_positions(model)
+    if positions and length > positions:
+        raise EvaluationError(f"--max-length is {length}, and {source} has {positions} positions. Give fewer.")
 
 
 def local_name(source: str) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 from rich.table import Table
 
+from gecko_hf.errors import EvaluationError
 from gecko_hf.evaluation.results import TaskScore
+from gecko_hf.evaluation.tasks import PAPER_BENCHMARK, paper_tasks, splits_of
 
 PAPER_DIMS = (768, 256)
 NOT_RUN = "not run"
@@ -42,6 +44,12 @@ def paper_scores() -> dict[str, Any]:
     return scores
 
 
+@cache
+def paper_splits() -> dict[str, dict[str, list[str]]]:
+    """Task -> what it is measured on in the paper's benchmark."""
+    return {task.metadata.name: splits_of(task) for task in paper_tasks()}
+
+
 def paper_dim(dim: int) -> int:
     """The paper's width that a width is laid beside: the nearest one."""
     return min(PAPER_DIMS, key=lambda width: abs(width - dim))
@@ -53,9 +61,19 @@ def compare_with_paper(scores: Sequence[TaskScore], dim: int) -> list[PaperRow]:
     Args:
         scores: One model's results; tasks that the paper does not have are left out.
         dim: The width to compare.
+
+    Raises:
+        EvaluationError: If a task was measured on other splits or subsets than the paper's.
     """
-    column = str(paper_dim(dim))
-    ours = {s.task: 100 * s.value for s in scores if s.dim == dim}
+    column, asked = str(paper_dim(dim)), paper_splits()
+    here = [s for s in scores if s.dim == dim]
+    for score in here:
+        if score.splits != asked.get(score.task, score.splits):
+            raise EvaluationError(
+                f"{score.task} was measured on {score.splits}, and the paper's score is of {asked[score.task]}. Measure it with "
+                f'--paper, or with --benchmark "{PAPER_BENCHMARK}".'
+            )
+    ours = {s.task: 100 * s.value for s in here}
     tasks = [PaperRow(name, t["type"], t[column], ours.get(name)) for name, t in paper_scores()["tasks"].items()]
     types = dict.fromkeys(row.type for row in tasks)
     means = [_mean(f"mean {kind}", [row for row in tasks if row.type == kind]) for kind in types]
@@ -78,8 +96,9 @@ def cells(row: PaperRow) -> tuple[str, str, str, str]:
 
 def paper_table(scores: Sequence[TaskScore], dim: int, name: str) -> Table:
     """The comparison for the terminal."""
-    title = f"{name.removesuffix(f':{dim}')} at {dim} beside the paper"
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    table = Table(
+        title=f"{_without(dim, name)} at {dim} beside the paper", title_justify="left", caption_justify="left"
+    )
     table.caption = paper_scores()["source"]
     for column in ("task", f"gecko-1b-{paper_dim(dim)}", f"at {dim}", "difference"):
         table.add_column(column, justify="left" if column == "task" else "right", overflow="fold")
@@ -90,7 +109,7 @@ def paper_table(scores: Sequence[TaskScore], dim: int, name: str) -> Table:
 
 def paper_markdown(scores: Sequence[TaskScore], dim: int, name: str) -> str:
     """The comparison in Markdown: tasks, means, and the paper's Table 1 with the model's own line."""
-    rows = compare_with_paper(scores, dim)
+    rows, name = compare_with_paper(scores, dim), _without(dim, name)
     lines = [f"| task | gecko-1b-{paper_dim(dim)} | {name} {dim} | difference |", "|---|---:|---:|---:|"]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     types = list(dict.fromkeys(t["type"] for t in paper_scores()["tasks"].values()))
@@ -109,6 +128,11 @@ def paper_markdown(scores: Sequence[TaskScore], dim: int, name: str) -> str:
         f"Source: {paper_scores()['source']}.",
     ]
     return "\n".join([*lines, *paper_scores()["notes"], ""])
+
+
+def _without(dim: int, label: str) -> str:
+    """A contender's name, whose label has the width behind it."""
+    return label.removesuffix(f":{dim}")
 
 
 def _parameters(scores: Sequence[TaskScore]) -> str:

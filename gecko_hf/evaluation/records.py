@@ -1,7 +1,7 @@
 """What a score was measured with, beside mteb's result: prompts, settings, versions, machine, time, scores of single queries.
 
 `RESULTS/records/` mirrors `RESULTS/results/`. A record is written after mteb's file, so a task without one is measured again;
-a task that was measured with other prompts, data or settings is too.
+a task that was measured with other prompts, data, splits, subsets or settings is too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gecko_hf.evaluation.local_task import is_local
 from gecko_hf.evaluation.model import OpenModel
 from gecko_hf.evaluation.prompt_report import flatten, task_rows
 from gecko_hf.evaluation.run_task import QueryScores
+from gecko_hf.evaluation.tasks import splits_of
 from gecko_hf.run_folder import environment, write_json
 
 
@@ -35,6 +36,7 @@ def settings(opened: OpenModel, task: AbsTask) -> dict[str, Any]:
     return {
         "prompts": {row.side: {"name": row.name, "prefix": row.prefix} for row in task_rows(opened.model, [task])},
         "dataset_revision": task.metadata.revision,
+        "splits": splits_of(task),
         "max_seq_length": opened.model.max_seq_length,
         "dtype": opened.dtype,
         "mteb": mteb.__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ from gecko_hf.evaluation.local_task import PREFIX
 from gecko_hf.evaluation.records import read_record
 from gecko_hf.evaluation.run_task import HALF_WRITTEN
 from gecko_hf.evaluation.tasks import mteb_tasks
-
-EXPERIMENTS = "experiments"
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class TaskScore:
         metric: The main metric.
         value: Its mean over splits and subsets, as mteb takes it.
         data: Revision of the data, as mteb's file has it.
+        splits: The splits that `value` is the mean over, each with its subsets.
         record: What it was measured with; empty if another tool measured it.
     """
 
@@ -43,6 +43,7 @@ class TaskScore:
     metric: str
     value: float
     data: str
+    splits: dict[str, list[str]] = field(compare=False)
     record: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -57,15 +58,19 @@ class TaskScore:
         return {f"{part}/{query}": value for part, values in parts for query, value in values.items()}
 
 
-def read_results(folder: Path) -> list[TaskScore]:
+def read_results(folder: Path, say: Callable[[str], None] = lambda _: None) -> list[TaskScore]:
     """Every result in a folder that `gecko-hf evaluate` or mteb wrote; what a kill left half done is not among them.
+
+    Args:
+        folder: The results folder.
+        say: Told of every other file that is left out.
 
     Raises:
         EvaluationError: If there is none.
     """
     root = folder / "results"
-    found = (_read(file, root, folder / "records") for file in sorted(root.glob("*/*/**/*.json")) if _is_result(file))
-    scores = [score for score in found if score]
+    files = [file for file in sorted(root.glob("*/*/**/*.json")) if _is_result(file)]
+    scores = [score for file in files if (score := _read(file, root, folder / "records", say))]
     if not scores:
         raise EvaluationError(
             f"{folder} holds no results (expected {root}/MODEL/REVISION/TASK.json). Run gecko-hf evaluate."
@@ -77,24 +82,43 @@ def _is_result(file: Path) -> bool:
     return file.name != "model_meta.json"
 
 
-def _read(file: Path, root: Path, records: Path) -> TaskScore | None:
+def _read(file: Path, root: Path, records: Path, say: Callable[[str], None]) -> TaskScore | None:
     record = read_record(records / file.relative_to(root)) or {}
     if not record and file.name.startswith(PREFIX):  # a record is written last, and mteb does not know the task
         return None
     try:
-        result = TaskResult.from_disk(file)
+        result = _asked(TaskResult.from_disk(file), record.get("settings", {}).get("splits"))
+        if record:
+            task_type, metric = record["type"], record["metric"]
+        else:
+            metadata = mteb_tasks([result.task_name])[0].metadata
+            task_type, metric = str(metadata.type), metadata.main_score
     except HALF_WRITTEN:
         return None
+    except (EvaluationError, KeyError) as error:  # the latter of a file that has neither mteb's form nor an older one
+        say(f"{file} is left out, for it is no result of a task that is known here: {error}")
+        return None
+    if not any(result.scores.values()):
+        say(f"{file} is left out, for it holds none of the splits and subsets that its record names. Measure it again.")
+        return None
     model, revision, *_ = file.relative_to(root).parts
-    if record:
-        task_type, metric = record["type"], record["metric"]
-    else:
-        metadata = mteb_tasks([result.task_name])[0].metadata
-        task_type, metric = str(metadata.type), metadata.main_score
     dim = record.get("dim") or _dim(file.parent / "model_meta.json")
     value = float(result.get_score())
     name, data = model.replace("__", "/", 1), result.dataset_revision
-    return TaskScore(name, revision, dim, result.task_name, task_type, metric, value, data, record)
+    splits = {split: sorted(one["hf_subset"] for one in found) for split, found in result.scores.items()}
+    return TaskScore(name, revision, dim, result.task_name, task_type, metric, value, data, splits, record)
+
+
+def _asked(result: TaskResult, splits: dict[str, list[str]] | None) -> TaskResult:
+    """A result without the splits and subsets that its record does not name: mteb by itself adds others to the file."""
+    if splits is None:
+        return result
+    scores = {
+        split: [one for one in found if one["hf_subset"] in splits[split]]
+        for split, found in result.scores.items()
+        if split in splits
+    }
+    return result.model_copy(update={"scores": scores})
 
 
 def _dim(meta: Path) -> int | None:

@@ -21,12 +21,14 @@ from mteb.cache import ResultCache
 from mteb.models.model_meta import ModelMeta
 from mteb.results import TaskResult
 
-from gecko_hf.errors import SubmissionError
+from gecko_hf.errors import EvaluationError, SubmissionError
 from gecko_hf.evaluation.model import OpenModel
+from gecko_hf.evaluation.records import differing, settings
 from gecko_hf.evaluation.results import TaskScore
 from gecko_hf.evaluation.tasks import mteb_tasks
 
 LIMIT = 10 * 2**20  # bytes of one file in mteb's results repository
+OF_THE_MODEL = {"prompts", "max_seq_length", "dtype", "similarity", "precision"}  # settings that a push carries along
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
@@ -96,14 +98,14 @@ def collect(opened: OpenModel, scores: Sequence[TaskScore], hub_id: str, commit:
         findings.append(f"There are no results of {opened.name} on tasks of mteb. Local tasks cannot be submitted.")
     found = Submission(hub_id, commit, public, sorted({s.task for s in mine if s.local}), source)
     for score in public:
-        findings += check_result(found, score)
+        findings += check_result(found, score, opened)
     if findings:
         raise SubmissionError("Not ready to submit:\n" + "\n".join(f"- {finding}" for finding in findings))
     return found
 
 
-def check_result(submission: Submission, score: TaskScore) -> list[str]:
-    """What is wrong with one result."""
+def check_result(submission: Submission, score: TaskScore, opened: OpenModel) -> list[str]:
+    """What is wrong with one result of a model, as that reads the task when nothing is said to it."""
     name = f"{score.task} at {score.dim}"
     if not score.record:
         return [f"{name} has no record of its prompts and settings. Measure it with gecko-hf evaluate."]
@@ -111,17 +113,29 @@ def check_result(submission: Submission, score: TaskScore) -> list[str]:
     findings = []
     if file.stat().st_size > LIMIT:
         findings.append(f"{file} has {file.stat().st_size / 2**20:.1f} MiB; the results repository takes at most 10.")
-    task = mteb_tasks([score.task])[0]
+    try:
+        task = mteb_tasks([score.task])[0]
+    except EvaluationError as error:
+        return [*findings, f"{file} cannot be submitted: {error}"]
     result = TaskResult.from_disk(file)
     if result.dataset_revision != task.metadata.revision:
         findings.append(
             f"{name} was measured on data of revision {result.dataset_revision}; mteb has {task.metadata.revision}. "
             "Measure it again."
         )
-    elif missing := result.get_missing_evaluations(task):
-        findings.append(f"{name} lacks {_missing_text(missing)}. Measure it again; what is there is kept.")
+    asked = score.record["settings"].get("splits")
+    if asked is None:
+        findings.append(f"{name} has no record of the splits and subsets that were asked for. Measure it again.")
+    elif missing := {s: left for s, names in asked.items() if (left := sorted({*names} - {*score.splits.get(s, ())}))}:
+        findings.append(f"{name} lacks {_missing_text(missing)}. Measure it again.")
     if not (file.parent / "run_settings.jsonl").is_file():
         findings.append(f"{file.parent} has no run_settings.jsonl, which mteb writes. Measure {score.task} again.")
+    different = [key for key in differing(score.record, settings(opened, task)) if key in OF_THE_MODEL]
+    if different:
+        findings.append(
+            f"{name} was measured with other {', '.join(different)} than the model has, so whoever loads it gets other scores. "
+            'Measure it again without --max-length and --dtype, and with --benchmark "MTEB(eng, v1)" in the place of --paper.'
+        )
     prompts = score.record["settings"]["prompts"]
     bare = [side for side, prompt in prompts.items() if not prompt["prefix"]]
     if 0 < len(bare) < len(prompts):
@@ -130,7 +144,7 @@ def check_result(submission: Submission, score: TaskScore) -> list[str]:
 
 
 def _missing_text(missing: dict[str, list[str]]) -> str:
-    return "; ".join(f"split {split} ({', '.join(sorted(subsets))})" for split, subsets in missing.items())
+    return "; ".join(f"split {split} ({', '.join(subsets)})" for split, subsets in missing.items())
 
 
 def write_submission(submission: Submission, metas: dict[int, ModelMeta], out: Path, card: str) -> None:

@@ -40,6 +40,11 @@ def paper_tasks() -> list[AbsTask]:
     return benchmark_tasks(PAPER_BENCHMARK)
 
 
+def splits_of(task: AbsTask) -> dict[str, list[str]]:
+    """What a task is measured on: each split with its subsets. A benchmark may ask for fewer than the task by itself has."""
+    return {split: sorted(task.hf_subsets) for split in task.eval_splits}
+
+
 def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Path], *, paper: bool) -> list[AbsTask]:
     """Every task that a command asks for, each once.
 
@@ -50,7 +55,8 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
         paper: Whether the paper's tasks are asked for.
 
     Raises:
-        EvaluationError: If nothing is asked for, a name or folder is wrong, or different data is called alike.
+        EvaluationError: If nothing is asked for, a name or folder is wrong, different data is called alike, or a task is
+            asked for with different splits or subsets, or a task reads more than text.
     """
     from gecko_hf.evaluation.local_data import local_tasks
 
@@ -62,6 +68,13 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
         raise EvaluationError(
             "Nothing to measure. Name tasks (--tasks), a benchmark (--benchmark), data (--local), or --paper."
         )
+    other = [
+        f"{t.metadata.name} ({', '.join(t.metadata.modalities)})" for t in tasks if t.metadata.modalities != ["text"]
+    ]
+    if other:
+        raise EvaluationError(
+            f"Only text is measured here, and these read something else: {', '.join(other)}. Leave them out."
+        )
     chosen: dict[str, AbsTask] = {}
     for task in tasks:
         first = chosen.setdefault(task.metadata.name, task)
@@ -69,6 +82,11 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
             raise EvaluationError(
                 f"Two different data sets are called {task.metadata.name}, which comes from the names of their folders. Rename "
                 "one of them."
+            )
+        if splits_of(first) != splits_of(task):
+            raise EvaluationError(
+                f"{task.metadata.name} is asked for twice, on {splits_of(first)} and on {splits_of(task)}. Ask for one of the "
+                "two: a benchmark may take fewer splits and subsets than the task by itself has."
             )
     return list(chosen.values())
 

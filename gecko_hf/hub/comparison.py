@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -44,7 +44,7 @@ def plot_comparison(
     """
     tasks = common_tasks(contenders, only)
     models = list(dict.fromkeys(_model(c) for c in contenders))
-    by_width, notes = _by_width(models, scores, tasks)
+    by_width, notes = _by_width(models, scores, {task: contenders[0].scores[task] for task in tasks})
     speeds, where, more = _speeds(contenders, tasks)
     by_size = _by_value(contenders, models, tasks, [_millions(c, tasks) for c in contenders], "M parameters")
     by_speed = _by_value(contenders, models, tasks, speeds, "texts/s")
@@ -91,15 +91,15 @@ def _mean(contender: Contender, tasks: Sequence[str]) -> float:
 
 
 def _by_width(
-    models: Sequence[tuple[str, str]], scores: Sequence[TaskScore], tasks: Sequence[str]
+    models: Sequence[tuple[str, str]], scores: Sequence[TaskScore], tasks: Mapping[str, TaskScore]
 ) -> tuple[Points, list[str]]:
-    """Every width at which a model was measured on all the tasks, and a sentence on each where it was not."""
+    """Every width at which a model was measured on all the tasks as they are compared, and a sentence on each other one."""
     points: Points = {}
     notes = []
     for i, model in enumerate(models):
         found = [s for s in scores if (s.model, s.revision) == model and s.task in tasks and s.dim]
         for dim in sorted({s.dim or 0 for s in found}):
-            values = [100 * s.value for s in found if s.dim == dim]
+            values = [100 * s.value for s in found if s.dim == dim and s.splits == tasks[s.task].splits]
             if len(values) == len(tasks):
                 mean = fmean(values)
                 points.setdefault(i, []).append((dim, mean, f"{model[0]} at {dim}: {mean:.2f}"))

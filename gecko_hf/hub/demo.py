@@ -12,7 +12,7 @@ from gecko_hf.hub.cards import render
 from gecko_hf.hub.client import plain_errors
 from gecko_hf.hub.facts import prompt_format
 from gecko_hf.hub.provenance import Pushed, base_of, content_hash
-from gecko_hf.hub.publish import PROVENANCE, Content, Publisher, Target
+from gecko_hf.hub.publish import CARD, PROVENANCE, Content, Publisher, Target, git_id
 from gecko_hf.hub.push import FinishedRun, Say, publish, pushed_part
 from gecko_hf.model.encoder import PACKAGE
 from gecko_hf.prompts import MTEB_TASK_TYPES, SEARCH_RESULT, own_prompts
@@ -114,13 +114,20 @@ def push_space(run: FinishedRun, api: HfApi, target: Target, say: Say) -> Pushed
     if base.startswith(PACKAGE):
         requirements += base.removeprefix(PACKAGE).replace("_", "-") + "\n"
     values = {"title": config["title"], "model": model.id, "fret": fret.id, "gradio": metadata.version("gradio")}
-    files: dict[str, Content] = {
-        "app.py": SPACE / "app.py",
+    made = {
+        "app.py": (SPACE / "app.py").read_bytes(),
         "requirements.txt": requirements.encode(),
         "space.json": _dump(config),
-        PROVENANCE: _dump({"kind": "space", "recipe": {"name": run.summary["name"]}, "files": {}}),
-        "README.md": render("space/README.md.jinja", values).encode(),
     }
+    card = render("space/README.md.jinja", values).encode()
+    provenance = {
+        "kind": "space",
+        "recipe": {"name": run.summary["name"], "model": model.id},  # two runs may have one name
+        "files": {},
+        "card": git_id(card),
+        "git_ids": {path: git_id(content) for path, content in made.items()},  # a Space is edited on its page
+    }
+    files: dict[str, Content] = {**made, PROVENANCE: _dump(provenance), CARD: card}
     loaded = [("model", model.id), ("dataset", fret.id)] + ([] if base.startswith(PACKAGE) else [("model", base)])
     if private := [name for kind, name in loaded if _is_private(api, kind, name)]:
         say(

@@ -102,7 +102,9 @@ def hub_sources(mixtures: Mapping[str, Any]) -> list[str]:
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:
     """Hours, cores, watts and kWh of a run on CPU cores; None where a GPU took part or the cores are not on record."""
     cores = re.search(r"(\d+) cores", summary["machine"])
-    if not cores or "GPU" in summary["machine"]:
+    # The machine is that of the report; a stage may have run on another.
+    elsewhere = any(way["device"] != "cpu" for way in summary.get("computed", {}).values())
+    if not cores or elsewhere or "GPU" in summary["machine"]:
         return None
     hours, count = summary["seconds_total"] / 3600, int(cores[1])
     return {"hours": hours, "cores": count, "watts": WATTS_PER_CORE, "kwh": hours * count * WATTS_PER_CORE / 1000}

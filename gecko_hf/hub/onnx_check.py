@@ -14,7 +14,7 @@ import numpy as np
 
 from gecko_hf.errors import ExportError
 from gecko_hf.hub.check import TEXTS
-from gecko_hf.hub.onnx_encoder import OnnxEncoder
+from gecko_hf.hub.onnx_encoder import OnnxEncoder, check_saved
 from gecko_hf.hub.onnx_export import FOLDER, check_targets, export_float, export_int8
 from gecko_hf.model.vectors import Vectors
 
@@ -63,10 +63,12 @@ def export_onnx(
         One entry a file, float32 first.
 
     Raises:
-        ExportError: If it cannot be exported, or float32 gives other vectors; nothing in the folder has changed then.
+        ExportError: If the folder holds no whole model, it cannot be exported, or float32 gives other vectors; nothing in the
+            folder has changed then.
         MissingExtraError: If the packages for it are not installed.
     """
     check_targets(targets)
+    check_saved(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".onnx-") as work:
         made = Path(work) / FOLDER
         say("Exporting with float32 weights ...")

@@ -18,6 +18,7 @@ from gecko_hf.model.vectors import BATCH, Vectors
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+SAVED = ("modules.json", "sentence_bert_config.json", "tokenizer_config.json")
 Step = Callable[[Vectors], Vectors]
 OUTPUT = "last_hidden_state"  # text-embeddings-inference, transformers.js and optimum all look for this name
 ACTIVATIONS: dict[str, Step] = {"Identity": lambda x: x, "Tanh": np.tanh}
@@ -67,11 +68,26 @@ class OnnxEncoder:
         return np.asarray(vectors, dtype=np.float32)
 
 
+def check_saved(folder: Path) -> None:
+    """Refuse a folder whose ONNX files nobody could read: a bare checkpoint of transformers has no modules.
+
+    Raises:
+        ExportError: Naming what is missing.
+    """
+    missing = [name for name in SAVED if not (folder / name).exists()]
+    if missing:
+        raise ExportError(
+            f"{folder} is no whole sentence-transformers model: it has no {', '.join(missing)}. Let one be written into a new "
+            "folder: --output FOLDER"
+        )
+    open_tokenizer(folder)
+
+
 def open_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a saved model, cutting and padding as sentence-transformers does.
 
     Raises:
-        ExportError: If the model has no `tokenizer.json`.
+        ExportError: If the model has no `tokenizer.json`, or that no token to pad with.
     """
     from tokenizers import Tokenizer
 
@@ -91,11 +107,13 @@ def padding(folder: Path) -> tuple[int, str]:
     """The id and the text of the token that a saved model's tokenizer pads with.
 
     Raises:
-        ExportError: If `tokenizer.json` does not know that token.
+        ExportError: If it has none, or `tokenizer.json` does not know it.
     """
     from tokenizers import Tokenizer
 
-    token = _read(folder / "tokenizer_config.json")["pad_token"]
+    token = _read(folder / "tokenizer_config.json").get("pad_token")
+    if token is None:
+        raise ExportError(f"{folder / 'tokenizer_config.json'} names no pad_token, so texts cannot be read in batches.")
     text = str(token["content"] if isinstance(token, Mapping) else token)
     number = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(text)
     if number is None:

@@ -8,7 +8,6 @@ Everything in it comes from the run folder, so pushing the same run again writes
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import Any
 
 from gecko_hf.hub.facts import fret_prompts, prompts_of
 from gecko_hf.hub.publish import Files, git_id, sha256
+from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
 
 FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
 RECORD = "hub.json"  # in the run folder: where its parts were pushed
-HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def base_record(encoder: Mapping[str, Any]) -> dict[str, Any]:
     base = encoder["base"]
     if base.startswith(PACKAGE):
         return {"id": base, "version": _package_version(base.removeprefix(PACKAGE)), "hub": False}
-    hub = re.fullmatch(HUB_ID, base) is not None and not Path(base).exists()
+    hub = may_be_hub_id(base) and not Path(base).exists()
     return {"id": base, "version": encoder.get("revision") if hub else None, "hub": hub}
 
 

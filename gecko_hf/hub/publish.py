@@ -41,7 +41,7 @@ class Target:
         id: `owner/name`.
         private: Whether it is private; None leaves an existing one as it is and makes a new one private.
         tag: A tag for the commit, or None.
-        force: Whether another recipe's artefact, files that gecko_hf did not write, or an edited card may be replaced.
+        force: Whether another recipe's artefact, files that gecko_hf did not write, or what was edited there may be replaced.
     """
 
     kind: Kind
@@ -76,8 +76,8 @@ class Publisher:
         files: Everything that the repository is to hold, with a `provenance.json`.
 
     Raises:
-        HubError: If the repository holds another recipe's artefact, foreign files or an edited card, or the tag names other
-            content.
+        HubError: If the repository holds another recipe's artefact, foreign files or an edited card or Space, or the tag names
+            other content.
     """
 
     def __init__(self, api: HfApi, target: Target, files: Files) -> None:
@@ -152,12 +152,12 @@ class Publisher:
 
     def _compare(self, theirs: Mapping[str, RepoFile]) -> Difference:
         found = [path for path in theirs if path not in KEPT and path != CARD]
-        stale = self._stale(found, theirs.get(CARD)) if found else []
+        stale = self._stale(found, theirs) if found else []
         send = [path for path, content in self.files.items() if not _same(content, theirs.get(path))]
         delete = sorted(path for path in stale if path not in self.files and path in theirs)
         return Difference(send, delete, len(self.files) - len(send), sum(_size(self.files[path]) for path in send))
 
-    def _stale(self, found: list[str], card: RepoFile | None) -> list[str]:
+    def _stale(self, found: list[str], there: Mapping[str, RepoFile]) -> list[str]:
         """The files that go where they are not sent again: those of an earlier push, or all where something else is replaced."""
         name, target = NAMES[self.target.kind], self.target
         if PROVENANCE not in found:
@@ -180,11 +180,17 @@ class Publisher:
             )
         if different:
             return found
-        edited = card is not None and theirs.get("card") not in (None, card.blob_id)
-        if edited and not target.force and not _same(self.files[CARD], card):
+        pushed = {CARD: theirs.get("card"), **theirs.get("git_ids", {})}
+        edited = [
+            "card" if path == CARD else path
+            for path in pushed.keys() & there.keys() & self.files.keys()
+            if pushed[path] not in (None, there[path].blob_id) and not _same(self.files[path], there[path])
+        ]
+        if edited and not target.force:
+            names, were = " and ".join(sorted(edited)), "was" if len(edited) == 1 else "were"
             raise HubError(
-                f"The card of {target.id} was edited since it was pushed, and this push would write over that. Keep a copy "
-                "of what was added; --force writes the card anew and leaves files of others as they are."
+                f"The {names} of {target.id} {were} edited since it was pushed, and this push would write over that. Keep a copy "
+                f"of what was added; --force writes the {names} anew and leaves files of others as they are."
             )
         return list(theirs.get("files", {}))
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import check_repo_id, plain_errors
 from gecko_hf.hub.facts import learns_from_fret
-from gecko_hf.hub.provenance import HUB_ID, source_rows
+from gecko_hf.hub.provenance import source_rows
 from gecko_hf.hub.publish import PROVENANCE, Kind, read_provenance, sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 READ_ROWS = 1_000_000_000  # bytes of parquet that are downloaded without being asked to
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # of what no record says whether it is on the Hub
 PROMPTS_FILE = "config_sentence_transformers.json"
 
 
@@ -163,34 +164,36 @@ class Trace:
     def _corpus(self, corpus: Mapping[str, Any]) -> None:
         """The corpus; its `input` names a repository under `hub`, and files or packages by themselves."""
         what = corpus["path"] or ", ".join(corpus["packages"])
-        found = corpus.get("input") or {"hub": what}  # a record from before there was one: by its form
-        on_hub = "hub" in found
+        found = corpus.get("input") or {}
+        on_hub = "hub" in found if found else bool(HUB_ID.fullmatch(what))  # a record from before there was one
         revision = (found.get("revision") if on_hub else None) or corpus.get("revision")
         self._resolve("corpus", what, revision, "corpus.revision", on_hub=on_hub)
 
     def _base(self, name: str, base: Mapping[str, Any]) -> None:
         """The encoder that training began with, or that found the candidates."""
-        self._resolve(name, base["id"], base["version"], "encoder.revision", on_hub=base.get("hub", True))
+        on_hub = base.get("hub", bool(HUB_ID.fullmatch(base["id"])))
+        self._resolve(name, base["id"], base["version"], "encoder.revision", on_hub=on_hub)
 
     def _language_model(self, what: str, revision: str) -> None:
         """A language model; its revision may be the hash of a folder, unknown, or have the precision behind it."""
         commit = None if revision == "unknown" else revision.partition(" in ")[0]
-        self._resolve("language model", what, commit, "llm.revision", on_hub=not revision.startswith("sha256:"))
+        on_hub = bool(HUB_ID.fullmatch(what)) and not revision.startswith("sha256:")
+        self._resolve("language model", what, commit, "llm.revision", on_hub=on_hub)
 
     def _resolve(self, name: str, what: str, revision: str | None, key: str, *, on_hub: bool) -> None:
-        """A model or data set that is named: looked up where it can be on the Hub, else only shown.
+        """A model or data set that is named: looked up where it is on the Hub, else only shown.
 
         Args:
             name: Of the link.
             what: Its id, path or packages.
             revision: The revision on record.
             key: Of the recipe, which sets it.
-            on_hub: Whether what has the form of a Hub id is one; a path on the machine of the run may have it, too.
+            on_hub: Whether it is a repository there, which its form does not tell: a path may have the same.
         """
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
         shown = f"{what} @ {revision}" if revision else what
-        if not on_hub or not re.fullmatch(HUB_ID, what):
+        if not on_hub:
             self._add(name, shown, None, "on record; not a repository" + ("" if revision else ", no revision"))
             return
         look: Callable[..., Any] = self.api.dataset_info if name == "corpus" else self.api.model_info

@@ -122,16 +122,24 @@ def load_encoder(
     return _within_positions(model, base)
 
 
-def _within_positions(model: SentenceTransformer, base: str) -> SentenceTransformer:
-    """The model, if its learned positions reach as far as it is to read; computed positions have no end."""
+def learned_positions(model: SentenceTransformer) -> int | None:
+    """For how many tokens there are learned positions; None where they are computed, which have no end."""
     import torch
 
-    table = getattr(getattr(getattr(model[0], "auto_model", None), "embeddings", None), "position_embeddings", None)
-    if not isinstance(table, torch.nn.Embedding):
-        return model
+    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
     # RoBERTa and its like count from behind the padding's place.
-    positions = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-    if model.max_seq_length and model.max_seq_length > positions:
+    found = [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for table in tables
+        if isinstance(table, torch.nn.Embedding)
+    ]
+    return min(found, default=None)
+
+
+def _within_positions(model: SentenceTransformer, base: str) -> SentenceTransformer:
+    """The model, if its learned positions reach as far as it is to read."""
+    positions = learned_positions(model)
+    if positions and model.max_seq_length and model.max_seq_length > positions:
         raise RecipeError(
             f"encoder.max_seq_length is {model.max_seq_length}, but {base!r} has positions for {positions} tokens. "
             f"Set it to {positions} or less."

@@ -70,7 +70,7 @@ def _score_tasks(run: Run) -> int:
                 "metric": s.metric,
                 "value": s.value,
             }
-            for s in read_results(paths.task_results)
+            for s in read_results(paths.task_results, run.view.say)
             if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names and s.dim in widths
         ]
     write_json(rows, paths.logs / "task_scores.json")

@@ -159,11 +159,20 @@ def test_scores_on_different_data_are_not_compared(folder, recorded):
         compare(*contenders(folder))
 
 
+def test_scores_over_different_subsets_are_not_compared(folder):
+    made_up.write(folder, "STS17", 0.7, model="local/base")
+    made_up.write(folder, "STS17", 0.8, model="local/mine", splits={"test": ["en-en"]})
+    with pytest.raises(EvaluationError, match=r"STS17 was measured on .*ar-ar.* of base:32 and on .* of mine:32"):
+        compare(*contenders(folder))
+
+
 def test_the_parts_of_an_aggregate_are_not_counted_beside_it(folder):
     for name, parts in (("base", '["STS12"]'), ("mine", '["STS12"]')):
         file = folder / "records" / f"local__{name}" / "abc123def456" / "SciFact.json"
         file.write_text(file.read_text().replace('"parts": []', f'"parts": {parts}'))
     assert {row.task for row in compare(*contenders(folder))} == {"SciFact", "NFCorpus"}
+    made_up.write(folder, "STS12", 0.6, model="local/mine", dim=8)  # where the aggregate was not measured
+    assert find_contender("mine:8", read_results(folder)).scores.keys() == {"STS12"}
 
 
 def test_no_results_are_refused(tmp_path):

@@ -142,6 +142,39 @@ def test_other_settings_are_measured_again_and_said(change, opened, tmp_path, vi
     assert plan(opened, local_tasks(folder), [32], tmp_path / "r")[0].dims == ()
 
 
+@pytest.fixture
+def ask(tmp_path):
+    """A task of two splits, or with some of them only, as a benchmark asks for it."""
+    whole = local_folders.pairs(tmp_path / "pairs", "score") / "test.jsonl"
+    lines = whole.read_text().splitlines(keepends=True)
+    for split, part in (("dev", lines[:12]), ("validation", lines[12:])):
+        whole.with_stem(split).write_text("".join(part))
+    whole.unlink()
+    return lambda *splits: [local_tasks(tmp_path / "pairs")[0].filter_eval_splits(splits)]
+
+
+def test_other_splits_than_before_are_measured_again_and_scored_alone(opened, ask, tmp_path, view):
+    def score(folder, *splits):
+        evaluate(opened, ask(*splits), [32], folder, view)
+        return [s.value for s in read_results(folder)]
+
+    both, dev = score(tmp_path / "both"), score(tmp_path / "dev", "dev")
+    assert both != dev
+    assert score(tmp_path / "both", "dev") == dev
+    assert "measured before with other splits" in said(tmp_path)
+    assert score(tmp_path / "both") == both
+
+
+def test_a_record_that_does_not_name_its_splits_is_measured_again(opened, ask, tmp_path, view):
+    evaluate(opened, ask("dev"), [32], tmp_path / "r", view)
+    assert plan(opened, ask("dev"), [32], tmp_path / "r")[0].dims == ()
+    (file,) = (tmp_path / "r" / "records").rglob("*.json")
+    record = json.loads(file.read_text())
+    del record["settings"]["splits"]
+    file.write_text(json.dumps(record))
+    assert plan(opened, ask("dev"), [32], tmp_path / "r")[0].why == ("splits",)
+
+
 def test_a_result_that_a_killed_process_left_half_written_is_measured_again(opened, data, tmp_path, view):
     evaluate(opened, local_tasks(data), [32], tmp_path / "r", view)
     before = {s.task: s.value for s in read_results(tmp_path / "r")}
@@ -246,38 +279,6 @@ def test_a_task_whose_data_cannot_be_loaded_does_not_stop_the_others(opened, dat
     assert [s.task for s in read_results(tmp_path / "r")] == ["Local-similarity"]
 
 
-def test_a_length_that_the_model_has_no_positions_for_is_refused(model_folder):
-    assert open_model(str(model_folder), device="cpu", max_length=512).model.max_seq_length == 512
-    with pytest.raises(EvaluationError, match=r"--max-length is 513, and .* has 512 positions"):
-        open_model(str(model_folder), device="cpu", max_length=513)
-
-
-def test_the_folder_of_a_run_is_told_from_its_model(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("name: mine")
-    (tmp_path / "model").mkdir()
-    with pytest.raises(EvaluationError, match=rf"is the folder of a run. Its model is {tmp_path}/model"):
-        open_model(str(tmp_path))
-
-
-def test_a_folder_that_is_not_there_is_said_to_be_none(tmp_path):
-    with pytest.raises(EvaluationError, match=r"There is no folder .*/typo, and it is no Hub id"):
-        open_model(str(tmp_path / "typo"))
-
-
-def test_weights_that_were_cut_off_are_refused(model_folder, tmp_path):
-    shutil.copytree(model_folder, tmp_path / "model")
-    file = tmp_path / "model" / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(EvaluationError, match="No sentence-transformers model loads from"):
-        open_model(str(tmp_path / "model"), device="cpu")
-
-
-@pytest.mark.parametrize("device", ["xyz", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused(model_folder, device):
-    with pytest.raises(EvaluationError, match=f"--device {device} cannot be used: .* Name another"):
-        open_model(str(model_folder), device=device)
-
-
 def test_a_width_that_the_model_does_not_have_is_refused(opened):
     assert check_widths(opened, [8, 32, 8]) == (32, 8)
     assert check_widths(opened, []) == (32,)
@@ -328,6 +329,14 @@ class TestCommand:
             assert "Tasks: 2, widths: 2;" in shown
         with pytest.raises(EvaluationError, match="--dims takes numbers, as in --dims 384,128, and not 'wide'"):
             CliRunner().invoke(app, [*command, "--dims", "8,wide"], catch_exceptions=False)
+
+    @pytest.mark.parametrize(("prompts", "has"), [({}, "no prompts"), ({"query": "q: "}, "prompts of its own")])
+    def test_a_model_of_others_keeps_what_it_has_on_the_papers_tasks(self, opened, tmp_path, monkeypatch, prompts, has):
+        opened.model.prompts = prompts
+        monkeypatch.setattr("gecko_hf.evaluation.model.open_model", lambda *_, **__: opened)
+        command = ["evaluate", "x", "--paper", "--dry-run", "--results", str(tmp_path / "r")]
+        shown = CliRunner().invoke(app, command, catch_exceptions=False).output
+        assert f"local/mine has {has}; the paper's task names are not used." in shown
 
     def test_nothing_to_measure_is_refused(self, model_folder):
         with pytest.raises(EvaluationError, match="Nothing to measure"):

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gecko_hf.cli.main import app
+from gecko_hf.errors import EvaluationError
 from gecko_hf.evaluation.paper import compare_with_paper, paper_markdown, paper_scores
 from gecko_hf.evaluation.results import read_results
 from gecko_hf.evaluation.tasks import paper_tasks
@@ -53,6 +54,16 @@ def test_at_256_the_papers_256_are_taken(made):
     assert rows["NFCorpus"].ours is None
 
 
+def test_a_score_over_other_languages_than_the_papers_is_not_laid_beside_it(made):
+    made_up.write(made, "STS17", 0.7, dim=768, width=768)
+    with pytest.raises(
+        EvaluationError, match=r"STS17 was measured on .*ar-ar.*, and the paper's score is of .*\['en-en'\]"
+    ):
+        compare_with_paper(read_results(made), 768)
+    made_up.write(made, "STS17", 0.7, dim=768, width=768, splits={"test": ["en-en"]})
+    assert {row.name: row.ours for row in compare_with_paper(read_results(made), 768)}["STS17"] == pytest.approx(70.0)
+
+
 def test_the_comparison_in_markdown(made):
     text = paper_markdown(read_results(made), 768, "mine")
     assert "| SciFact | 75.42 | 76.00 | +0.58 |" in text
@@ -63,9 +74,17 @@ def test_the_comparison_in_markdown(made):
     assert "arXiv 2403.20327" in text
 
 
+@pytest.mark.parametrize("command", ["compare", "doctor"])
+def test_other_tasks_than_the_papers_are_refused_beside_them(command):
+    with pytest.raises(EvaluationError, match="--paper has the paper's tasks, so --tasks would do nothing"):
+        CliRunner().invoke(app, [command, "mine", "--paper", "--tasks", "SciFact"], catch_exceptions=False)
+
+
 def test_the_command_lays_a_model_beside_the_paper(made, tmp_path):
     command = ["compare", "mine", "--paper", "--results", str(made), "--markdown", str(tmp_path / "paper.md")]
     shown = CliRunner().invoke(app, command, catch_exceptions=False).output
     assert "not run" in shown
     assert "75.42" in shown
-    assert "| SciFact | 75.42 | 76.00 | +0.58 |" in (tmp_path / "paper.md").read_text()
+    text = (tmp_path / "paper.md").read_text()
+    assert "| task | gecko-1b-768 | mine 768 | difference |" in text
+    assert "| SciFact | 75.42 | 76.00 | +0.58 |" in text

@@ -12,6 +12,7 @@ from mteb.cache import ResultCache
 from mteb.models.model_meta import ModelMeta
 from typer.testing import CliRunner
 
+from gecko_hf.cli.app import console
 from gecko_hf.cli.main import app
 from gecko_hf.errors import GeckoError, HubError, MissingExtraError, RecipeError, SubmissionError
 from gecko_hf.evaluation import send as sending
@@ -54,6 +55,11 @@ def world(model_folder, revision, tmp_path):
 
     submit.results, submit.out, submit.folder = results, tmp_path / "out", tmp_path
     return submit
+
+
+def test_subsets_that_a_benchmark_asks_for_are_enough(world, revision):
+    made_up.write(world.results, "STS17", 0.7, revision=revision, splits={"test": ["en-en"]})
+    assert "5 results of org/mine" in world()
 
 
 @pytest.mark.filterwarnings("ignore:is_cross_encoder")  # mteb writes the field that it warns of when it reads it
@@ -165,6 +171,10 @@ class TestProvenance:
         assert declared.adapted_from == "sentence-transformers/all-MiniLM-L6-v2"
         assert "SciFact" in declared.training_datasets
 
+    def test_a_base_may_have_a_name_without_an_owner_and_a_folder_is_none(self, tmp_path):
+        assert read_declaration(None, self.run(tmp_path, base="bert-base-uncased")).adapted_from == "bert-base-uncased"
+        assert read_declaration(None, self.run(tmp_path, base=str(tmp_path))).adapted_from is None
+
     def test_a_file_adds_to_it_and_takes_nothing_back(self, tmp_path):
         (tmp_path / "d.yaml").write_text("training_datasets: [NQ]\nrelease_date: 2026-01-31\n")
         declared = read_declaration(tmp_path / "d.yaml", self.run(tmp_path))
@@ -237,10 +247,15 @@ class TestRefusals:
         made_up.write(world.results, "STS12", 0.7, revision=revision, dataset_revision="old")
         assert "measured on data of revision old" in self.refused(world)
 
-    def test_a_missing_split(self, world, revision):
+    def test_a_missing_subset_of_those_that_were_asked_for(self, world, revision):
         one = {"main_score": 0.7, "cosine_spearman": 0.7, "hf_subset": "en-en", "languages": ["eng-Latn"]}
         made_up.write(world.results, "STS17", 0.7, revision=revision, scores={"test": [one]})
         assert "STS17 at 32 lacks split test (ar-ar, en-ar" in self.refused(world)
+
+    def test_a_record_without_splits(self, world):
+        file = next((world.results / "records").rglob("STS12.json"))
+        file.write_text(file.read_text().replace('"splits"', '"other"'))
+        assert "has no record of the splits and subsets" in self.refused(world)
 
     def test_no_run_settings(self, world):
         for file in world.results.rglob("run_settings.jsonl"):
@@ -251,6 +266,19 @@ class TestRefusals:
         file = made_up.write(world.results, "STS12", 0.7, revision=revision)
         file.write_text(file.read_text() + " " * (10 * 2**20))
         assert "the results repository takes at most 10" in self.refused(world)
+
+    @pytest.mark.parametrize(
+        ("recorded", "other", "key"),
+        [
+            ("task: search result", "task: fact checking", "prompts"),  # as `--paper` reads it
+            ('"max_seq_length": 48', '"max_seq_length": 16', "max_seq_length"),
+            ('"dtype": "float32"', '"dtype": "bfloat16"', "dtype"),
+        ],
+    )
+    def test_settings_that_the_model_does_not_have(self, world, recorded, other, key):
+        for file in (world.results / "records").rglob("SciFact.json"):
+            file.write_text(file.read_text().replace(recorded, other))
+        assert f"SciFact at 32 was measured with other {key} than the model has" in self.refused(world)
 
     def test_one_side_without_a_prompt(self, world):
         for file in (world.results / "records").rglob("SciFact.json"):
@@ -308,12 +336,14 @@ class TestSending:
         assert "https://results/pr/2" in shown
         assert api.upload_folder.call_args.kwargs["create_pr"]
 
-    def test_what_is_open_already_is_told_where_the_other_fails(self, world, api, model_folder, capsys):
+    def test_what_is_open_already_is_told_where_the_other_fails(self, world, api, model_folder, monkeypatch):
+        shown = []
+        monkeypatch.setattr(console, "print", lambda text, **_: shown.append(text))
         api.model_info.return_value = made_up.pushed({"model.safetensors": self.digest(model_folder)})
         api.submit_results.side_effect = RuntimeError("no fork")
         with pytest.raises(SubmissionError, match=r"could not be opened \(RuntimeError: no fork\)"):
             world(dry=False)
-        assert api.upload_folder.called
+        assert shown[-1] == "https://hub/pr/1"
 
     def test_without_access_nothing_is_written(self, world, api, monkeypatch):
         monkeypatch.undo()

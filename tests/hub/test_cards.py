@@ -132,6 +132,7 @@ class TestTheModelCard:
         summary |= {"seconds_total": 7200, "machine": "Linux, a processor, 4 cores"}
         assert energy(summary) == {"hours": 2.0, "cores": 4, "watts": 10, "kwh": 0.08}
         assert energy(summary | {"machine": "Linux, a GPU, 4 cores"}) is None
+        assert energy(summary | {"computed": {"finetune": {"device": "cpu"}, "evaluate": {"device": "cuda"}}}) is None
 
     def test_says_how_the_base_was_read_and_which_rows_were_left_out_where_tasks_were_held_out(self, real, paths):
         row = {"model": "m", "task": "Local-a", "type": "STS", "metric": "cosine_spearman", "value": 0.5, "dim": 32}

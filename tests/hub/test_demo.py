@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from clients import refused
 from hub_server import WRITE_TOKEN
+from hub_server.store import Blob
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.demo import local_demo, space_config
@@ -120,6 +122,14 @@ def test_the_page_is_made(run, clients):
 
 
 @needs_gradio
+def test_a_port_that_is_taken_is_named(finished_run, clients):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(clients.gecko("demo", finished_run, "--port", port))
+    assert f"Nothing can be served at 127.0.0.1:{port}, which may be taken. Name another: --port PORT" in said
+
+
+@needs_gradio
 def test_a_space_is_refused_before_its_parts_are_pushed(finished_run, clients):
     assert "the data set of" in refused(clients.gecko("push", "space", finished_run, "org/demo", token=WRITE_TOKEN))
 
@@ -154,5 +164,16 @@ def test_a_space_loads_what_was_pushed(pushed, run, tmp_path, hub, clients, monk
     again = clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN)
     assert "Private: org/gecko. The Space loads them when it has a secret HF_TOKEN" in " ".join(again.stdout.split())
     assert repo.branches["main"] == before
+    for path, name in (("README.md", "card"), ("app.py", "app.py")):
+        edited = repo.commits[before].files | {path: Blob(files[path].data + b"\n# mine\n", large=False)}
+        repo.add(edited, "edited on the page")
+        said = refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
+        assert f"The {name} of org/demo was edited since it was pushed" in said
+    repo.add(
+        files | {"provenance.json": Blob(files["provenance.json"].data.replace(b"org/gecko", b"org/x"), large=False)},
+        "",
+    )
+    said = refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))
+    assert "was made with another recipe; it differs in model" in said
     monkeypatch.delitem(hub.store.repos, ("model", "org/gecko"))
     assert "org/gecko" in refused(clients.gecko("push", "space", folder, "org/demo", token=WRITE_TOKEN))

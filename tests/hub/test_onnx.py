@@ -208,6 +208,29 @@ class TestTheCommand:
         assert said.code == 2
         assert says in said.err
 
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (
+                lambda model: (model / "modules.json").unlink(),
+                "it has no modules.json. Let one be written into a new folder",
+            ),
+            (lambda model: (model / "sentence_bert_config.json").unlink(), "it has no sentence_bert_config.json."),
+            (
+                lambda model: (model / "tokenizer_config.json").write_text('{"model_max_length": 48}'),
+                "names no pad_token",
+            ),
+        ],
+    )
+    def test_refuses_a_folder_that_holds_no_whole_model_before_the_export(
+        self, folder, monkeypatch, capsys, change, says
+    ):
+        monkeypatch.setattr(onnx_check, "export_float", lambda *_: pytest.fail("exported"))
+        change(folder)
+        said = command(monkeypatch, capsys, "export", folder)
+        assert said.code == 2, said.err
+        assert says in said.err
+
     def test_names_the_extra_that_is_missing(self, folder, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "onnxscript", None)
         said = command(monkeypatch, capsys, "export", folder)

@@ -94,20 +94,26 @@ def links(child):
 class TestABaseOnTheHub:
     @pytest.fixture
     def traced(self, clients, hub, model):
-        """What trace says of the base, for a version on record; it is there as org/base."""
-        hub.store.create("model", "org/base", private=False)
+        """What trace says of the base, for a version on record; it is there as org/base, and as base."""
+        for base in ("org/base", "base"):
+            hub.store.create("model", base, private=False)
 
-        def traced(version):
-            record = record_of(model) | {"base": {"id": "org/base", "version": version, "hub": True}}
+        def traced(version, base="org/base"):
+            record = record_of(model) | {"base": {"id": base, "version": version, "hub": True}}
             change(model, "provenance.json", json.dumps(record).encode())
             return links(clients.gecko("trace", "org/gecko"))["base"]
 
         yield traced
-        hub.store.repos.pop(("model", "org/base"))
+        for base in ("org/base", "base"):
+            hub.store.repos.pop(("model", base))
 
     def test_holds_at_the_revision_on_record(self, traced, hub):
         commit = hub.store.repos["model", "org/base"].branches["main"]
         assert traced(commit).endswith(f"org/base @ {commit}: found")
+
+    def test_may_have_a_name_without_an_owner(self, traced, hub):
+        commit = hub.store.repos["model", "base"].branches["main"]
+        assert traced(commit, "base").endswith(f"base @ {commit}: found")
 
     def test_is_broken_at_a_revision_that_is_not_there(self, traced):
         assert traced("f" * 40).endswith("not on the Hub")
@@ -141,7 +147,8 @@ class TestTheRecordOfABase:
         assert base["hub"] is False
 
     def test_of_the_hub_has_the_recipes_revision(self):
-        assert base_record({"base": "org/base", "revision": "abc"}) == {"id": "org/base", "version": "abc", "hub": True}
+        for base in ("org/base", "bert-base-uncased"):
+            assert base_record({"base": base, "revision": "abc"}) == {"id": base, "version": "abc", "hub": True}
 
     def test_of_a_folder_is_no_repository_whatever_it_is_called(self, tmp_path, monkeypatch):
         (tmp_path / "models" / "base").mkdir(parents=True)

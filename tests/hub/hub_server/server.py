@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from .store import ORGS, READ_TOKEN, USER, WRITE_TOKEN, Blob, Refused, Store, card_data, check_card, is_large, now
 
-KIND = r"/api/(?P<kind>models|datasets|spaces)/(?P<name>[^/]+/[^/]+)"
+KIND = r"/api/(?P<kind>models|datasets|spaces)/(?P<name>(?:[^/]+/)?[^/]+)"  # an old model has no owner
 FILES = r"/(?:(?P<kind>datasets|spaces)/)?(?P<name>[^/]+/[^/]+)"
 READ_SIZE = 16_384
 
