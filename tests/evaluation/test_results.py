@@ -44,4 +44,4 @@ def test_a_file_of_something_else_is_left_out_and_named(tmp_path, content):
     command = ["compare", "mine", "--paper", "--results", str(tmp_path)]
     shown = CliRunner().invoke(app, command, catch_exceptions=False).output
     assert f"{other} is left out" in shown
-    assert "75.42" in shown
+    assert "60.00" in shown
