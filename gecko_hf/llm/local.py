@@ -110,6 +110,10 @@ class LocalModel:
         self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(Path(path))
         if self.model.dtype != torch.float32:  # other numbers, so another model to whoever keeps its answers
             self.revision += f" in {str(self.model.dtype).removeprefix('torch.')}"
+        ends = self.model.generation_config.eos_token_id
+        self._end = ends if ends is not None else self.tokenizer.eos_token_id
+        # `generate` takes what a request leaves open from here: a checkpoint's repetition penalty would hold for the prompt.
+        self.model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         self._head = self._special_head()
         self._limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
@@ -205,9 +209,7 @@ class LocalModel:
     def _generate_batch(self, batch: list[_Prompt]) -> list[Completion]:
         sampling = batch[0].sampling
         width = max(len(r.ids) for r in batch)
-        config = self.model.generation_config
         pad = next(t for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0) if t is not None)
-        end = config.eos_token_id if config.eos_token_id is not None else self.tokenizer.eos_token_id
         ids = torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in batch], device=self.device)
         mask = torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in batch], device=self.device)
         processors = LogitsProcessorList()
@@ -220,13 +222,13 @@ class LocalModel:
                 max_new_tokens=sampling.max_tokens,
                 do_sample=False,
                 pad_token_id=pad,
-                eos_token_id=end,
+                eos_token_id=self._end,
                 stop_strings=list(sampling.stop) or None,
             ),
             tokenizer=self.tokenizer,
             logits_processor=processors,
         )[:, width:].tolist()
-        ends = {end} if isinstance(end, int) else set(end or ())
+        ends = {self._end} if isinstance(self._end, int) else set(self._end or ())
         return [self._completion(r, row, ends) for r, row in zip(batch, written, strict=True)]
 
     def _completion(self, request: _Prompt, written: list[int], ends: set[int]) -> Completion:

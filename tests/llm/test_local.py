@@ -1,8 +1,11 @@
 """`local` against an independent computation in 64 bit."""
 
 import asyncio
+import json
 import math
+import shutil
 from collections import Counter
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -152,6 +155,16 @@ class TestGeneration:
         assert cut.text == whole.text[: whole.text.index(stop)]
         assert cut.finish_reason == "stop"
         assert cut.completion_tokens <= whole.completion_tokens
+
+    def test_what_a_checkpoint_would_have_generate_do_is_not_done(self, llm, causal_path, tmp_path):
+        folder = Path(shutil.copytree(causal_path, tmp_path / "own-ways"))
+        ways = {"repetition_penalty": 1.5, "no_repeat_ngram_size": 1, "suppress_tokens": [*range(300)], "min_length": 900}
+        (folder / "generation_config.json").write_text(json.dumps({**ways, "eos_token_id": [1, 7]}))
+        other = LocalModel(str(folder), device="cpu")
+        asked = Sampling(temperature=0, max_tokens=12)
+        prompt = pairs(2)[1][0]
+        assert together(other.generate(prompt, asked)) == together(llm.generate(prompt, asked))
+        assert other._end == [1, 7]  # which say what the model was trained to end with
 
 
 class TestIdentity:
