@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -232,10 +233,16 @@ class LocalModel:
         return [self._completion(r, row, ends) for r, row in zip(batch, written, strict=True)]
 
     def _completion(self, request: _Prompt, written: list[int], ends: set[int]) -> Completion:
+        def text_of(tokens: int) -> str:
+            return str(self.tokenizer.decode(written[:tokens], skip_special_tokens=True))
+
         count = next((i for i, token in enumerate(written) if token in ends), len(written))
-        text = str(self.tokenizer.decode(written[:count], skip_special_tokens=True))
+        text = text_of(count)
         cuts = [at for at in (text.find(stop) for stop in request.sampling.stop) if at >= 0]
         stopped = bool(cuts) or count < len(written)
+        if cuts:  # what follows the stop string fills the row up to the longest of its batch
+            stops = request.sampling.stop
+            count = bisect_left(range(count), True, key=lambda n: any(stop in text_of(n) for stop in stops))
         return Completion(text[: min(cuts)] if cuts else text, "stop" if stopped else "length", len(request.ids), count)
 
 

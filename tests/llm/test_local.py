@@ -156,6 +156,18 @@ class TestGeneration:
         assert cut.finish_reason == "stop"
         assert cut.completion_tokens <= whole.completion_tokens
 
+    def test_a_text_costs_its_tokens_up_to_the_stop_string_whatever_its_company(self, causal_path, tmp_path):
+        folder = Path(shutil.copytree(causal_path, tmp_path / "padded"))
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": "<s>"}))
+        llm = LocalModel(str(folder), device="cpu")
+        prompts = [p for p, _ in pairs(6)]
+        whole = together(*(llm.generate(p, Sampling(temperature=0, max_tokens=20)) for p in prompts))
+        stopping = Sampling(temperature=0, max_tokens=20, stop=(whole[1].text[3:5],))
+        company = together(*(llm.generate(p, stopping) for p in prompts))
+        assert company == [together(llm.generate(p, stopping))[0] for p in prompts]
+        assert len({done.completion_tokens for done in company}) > 1
+
     def test_what_a_checkpoint_would_have_generate_do_is_not_done(self, llm, causal_path, tmp_path):
         folder = Path(shutil.copytree(causal_path, tmp_path / "own-ways"))
         ways = {"repetition_penalty": 1.5, "no_repeat_ngram_size": 1, "suppress_tokens": [*range(300)], "min_length": 900}
