@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -52,23 +53,43 @@ class _Prompt:
     sampling: Sampling
 
 
-def require_checkpoint(path: str, revision: str | None) -> None:
+def require_checkpoint(path: str, revision: str | None, device: str) -> None:
     """Refuse what cannot be loaded, as far as configuration and tokenizer tell: weights take long, and are read later.
 
     Raises:
-        LLMError: If there is no such checkpoint, or it has no tokenizer.
+        LLMError: If there is no such checkpoint or device, it is no causal language model, or it has no tokenizer.
     """
+    _usable(device)
     with _loading(path):
         if not (Path(path) / "adapter_config.json").is_file():  # which names the model that it belongs to
-            AutoConfig.from_pretrained(path, revision=revision)
+            config = AutoConfig.from_pretrained(path, revision=revision)
+            if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+                raise ValueError(f"{config.model_type} is no causal language model.")
         AutoTokenizer.from_pretrained(path, revision=revision)
+
+
+def _usable(name: str) -> torch.device:
+    """The device of that name, known to take a number.
+
+    Raises:
+        LLMError: If there is none, or this build of torch does not know it.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a build without CUDA
+        raise LLMError(
+            f"llm.device is {name!r}, which cannot be used here: {' '.join(str(error).split())[:200]} Take the device that is "
+            "there: llm.device=auto"
+        ) from error
+    return device
 
 
 @contextmanager
 def _loading(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # ImportError: a package that only some tokenizers need
         raise LLMError(
             f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
             "Give a folder with a checkpoint and its tokenizer, or a Hub id: llm.model=PATH"
@@ -86,7 +107,7 @@ class LocalModel:
         batch_tokens: Most tokens in a batch, padding included.
 
     Raises:
-        LLMError: If there is no such checkpoint, or its tokenizer is not a fast one.
+        LLMError: If there is no such checkpoint or device.
     """
 
     capabilities = frozenset(Capability)
@@ -100,7 +121,7 @@ class LocalModel:
         dtype: str = "auto",
         batch_tokens: int = 16_384,
     ) -> None:
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = _usable(device)
         if dtype == "auto" and self.device.type == "cpu":
             dtype = "float32"
         with _loading(path):
