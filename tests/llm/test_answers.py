@@ -3,8 +3,11 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -109,6 +112,46 @@ def test_a_kill_loses_no_answer_that_was_given(file):
     child.stdout.close()
     answers = Answers(file)
     assert [answers.get(str(i)) for i in seen] == seen
+    answers.close()
+
+
+def test_a_new_store_waits_for_a_process_that_is_opening_it(file):
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # a switch to write-ahead mode now fails at once
+        later = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        later.start()
+        answers = Answers(file)
+        later.join()
+    assert answers.put("k", "v") == "v"
+    answers.close()
+
+
+def test_a_file_that_is_no_store_is_told_without_a_traceback(file):
+    file.parent.mkdir()
+    file.write_text("no database" * 100)
+    with pytest.raises(OutputError, match=r"answers.sqlite cannot be opened: file is not a database"):
+        Answers(file)
+
+
+def test_a_store_that_is_locked_for_too_long_is_told_without_a_traceback(file, monkeypatch):
+    Answers(file).close()
+    monkeypatch.setattr("gecko_hf.llm.answers.BUSY_SECONDS", 0)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match=r"cannot be opened: it has been locked for 0 seconds\. Make room"):
+            Answers(file)
+
+
+def test_a_store_that_cannot_be_read_is_told_without_a_traceback(file):
+    answers = Answers(file)
+    answers._db.execute("DROP TABLE answers")
+    answers._db.execute("DROP TABLE usage")
+    with pytest.raises(OutputError, match=r"cannot be read: no such table: answers"):
+        answers.get("k")
+    with pytest.raises(OutputError, match=r"cannot be read: no such table: usage"):
+        answers.spent()
     answers.close()
 
 
