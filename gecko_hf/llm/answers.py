@@ -212,8 +212,8 @@ class StoredModel:
 
     async def _answer(self, key: str, ask: Callable[[], Awaitable[tuple[Any, int, int]]]) -> Any:
         """What the store holds under a key, or what `ask` returns: the answer, its prompt and its completion tokens."""
-        while key in self._asked:  # the same question is under way; should it fail, it is asked again
-            await self._asked[key].wait()
+        while (before := self._before(key)) is not None:
+            await before.wait()
         found = self.answers.get(key)
         if found is not None:
             self.usage.reused += 1
@@ -229,6 +229,17 @@ class StoredModel:
             self._asked.pop(key).set()
         _add(self.usage, prompt_tokens, completion_tokens)
         return value
+
+    def _before(self, key: str) -> asyncio.Event | None:
+        """What a question waits for: the same one under way, which is asked again should it fail, or the first of all.
+
+        The first answer tells what one costs; without it any number of requests would pass `max_cost`.
+        """
+        if key in self._asked:
+            return self._asked[key]
+        if self._asked and self.budget.recipe.max_cost is not None and not self.answers.spent().requests:
+            return next(iter(self._asked.values()))
+        return None
 
 
 def _add(usage: Usage, prompt_tokens: int, completion_tokens: int) -> None:

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import pytest
 
-from gecko_hf.errors import LLMError, OutputError
+from gecko_hf.errors import BudgetError, LLMError, OutputError
 from gecko_hf.llm.answers import Answers, StoredModel
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, SpanScore
+from gecko_hf.llm.budget import MILLION, Budget, BudgetRecipe
 
 
 class Counted:
@@ -202,6 +203,28 @@ def test_a_question_whose_first_asking_fails_is_asked_again(file):
     first, second = asyncio.run(run())
     assert isinstance(first, LLMError)
     assert second.text == "reply"
+    stored.answers.close()
+
+
+@pytest.mark.parametrize(("most", "asked"), [(1.0, 1), (100.0, 5)])
+def test_the_most_money_is_not_passed_before_the_first_answer_tells_what_one_costs(file, most, asked):
+    class Slow(Counted):
+        async def generate(self, prompt, sampling):
+            done = await super().generate(prompt, sampling)
+            await asyncio.sleep(0.01)
+            return done
+
+    model = Slow()
+    stored = StoredModel(model, Answers(file), Budget(BudgetRecipe(prompt_price=MILLION / 3, max_cost=most)))
+
+    async def run():
+        async with stored:
+            prompts = (stored.generate(f"p{i}", Sampling(seed=1)) for i in range(5))
+            return await asyncio.gather(*prompts, return_exceptions=True)
+
+    found = asyncio.run(run())
+    assert len(model.asked) == asked
+    assert sum(isinstance(done, BudgetError) for done in found) == 5 - asked
     stored.answers.close()
 
 

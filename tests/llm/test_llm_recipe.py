@@ -40,6 +40,13 @@ def test_misuse_is_named_with_what_would_be_right(tmp_path, llm, says):
         load(tmp_path, llm)
 
 
+def test_a_most_of_money_without_a_price_is_refused(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("corpus: {path: docs}\nbudget: {max_cost: 5}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"budget\.max_cost is 5, and no token has a price.*budget\.prompt_price"):
+        load_recipe(tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml", ["budget.completion_price=2"]).budget.max_cost == 5
+
+
 @pytest.mark.parametrize(
     ("judge", "says"),
     [
