@@ -75,7 +75,7 @@ class LLMRecipe:
         return self.model or self.backend
 
     def identity(self) -> dict[str, Any]:
-        """What the rows depend on: the options of the backend, and the few-shot prompts by their hashes."""
+        """What the rows depend on: the options of the backend, few-shot prompts by their hashes, and a local model's files."""
         read = {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)
@@ -85,6 +85,10 @@ class LLMRecipe:
             from gecko_hf.llm.fewshot import load_prompts
 
             read["prompts"] = dict(load_prompts(self.prompts).hashes)
+        if self.backend == "local":
+            from gecko_hf.source import state
+
+            read |= {"files": files} if (files := state(str(self.model))) else {}
         return {"backend": self.backend, **read}
 
 

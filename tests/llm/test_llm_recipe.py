@@ -95,6 +95,19 @@ def test_other_few_shot_prompts_are_other_rows(tmp_path):
     assert "prompts" not in LLMRecipe().identity()
 
 
+def test_other_weights_in_the_folder_of_a_local_model_are_other_rows(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    local = LLMRecipe(backend="local", model=str(tmp_path))
+    served = LLMRecipe(backend="openai", model=str(tmp_path), url="http://h:1")
+    before, of_server = local.identity(), served.identity()
+    assert local.identity() == before
+    weights.write_bytes(b"two")
+    assert local.identity() != before
+    assert served.identity() == of_server
+    assert "files" not in LLMRecipe(backend="local", model="org/name").identity()
+
+
 class TestAnotherBackendBehindTheCommand:
     def load(self, folder, *overrides):
         file = folder / "recipe.yaml"
