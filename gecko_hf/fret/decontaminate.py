@@ -98,14 +98,14 @@ def check_test_sets(recipe: QualityRecipe) -> None:
         RecipeError: As `load_test_sets`.
     """
     for name in recipe.test_sets:
-        if Path(name).exists():
+        if Path(name).expanduser().exists():
             _texts(name)
         else:
             _mteb_task(name)
 
 
 def _texts(name: str) -> list[tuple[str, str]]:
-    folder = Path(name)
+    folder = Path(name).expanduser()
     if not folder.exists():
         return [(name, text) for text in _mteb_texts(name)]
     read = _beir_texts if (folder / "queries.jsonl").is_file() else _file_texts

@@ -39,6 +39,15 @@ def test_a_folder_gives_the_texts_of_its_jsonl_and_parquet_files(tmp_path):
     assert tests.match("where is it?") == tests.match("When was it") == f"nearly identical to a text of {tmp_path.name}"
 
 
+def test_a_test_set_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "exam").mkdir()
+    (tmp_path / "exam" / "a.jsonl").write_text(json.dumps({"question": "where is it"}) + "\n")
+    recipe = QualityRecipe(test_sets=["~/exam"])
+    check_test_sets(recipe)
+    assert load_test_sets(recipe).match("Where is it?") == "nearly identical to a text of exam"
+
+
 def test_a_beir_folder_gives_its_queries_and_its_relevant_documents(tmp_path):
     (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "which query"}) + "\n")
     documents = [
