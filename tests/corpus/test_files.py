@@ -511,6 +511,19 @@ def test_what_may_not_be_read_is_refused_alone_and_set_aside_among_others(unpriv
 # The Hub
 
 
+def test_a_stream_that_breaks_off_is_refused_as_a_data_set_that_does_not_come(monkeypatch: pytest.MonkeyPatch):
+    def rows() -> Iterator[dict[str, str]]:
+        yield {"text": "Hello."}
+        raise ConnectionError("the connection was reset")
+
+    broken = datasets.IterableDataset.from_generator(
+        rows, features=datasets.Features({"text": datasets.Value("string")})
+    )
+    monkeypatch.setattr("gecko_hf.corpus.files._open", lambda name, recipe: broken)
+    with pytest.raises(CorpusError, match=r"no split 'train' of a Hub data set.*the connection was reset"):
+        read("org/name", rows=5)
+
+
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_hub_data_set_that_does_not_come_is_refused_with_both_possibilities(tmp_path: Path, offline: bool):
     code = (
