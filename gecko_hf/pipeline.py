@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
+from gecko_hf.fret.decontaminate import check_test_sets
 from gecko_hf.llm.recipe import MODELS
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
@@ -354,7 +355,9 @@ def _require_base(recipe: Recipe) -> None:
 
 
 def _require_sources(recipe: Recipe, todo: list[str]) -> None:
-    """Refuse a mixture's data set that is not there: hours of other stages should not end at it."""
+    """Refuse a data set of a mixture, or a test set, that is not there: hours of other stages should not end at it."""
+    if {"prefinetune", "fret"} & {*todo}:
+        check_test_sets(recipe.fret.quality)
     for name in ("prefinetune", "finetune"):
         if name in todo:
             for entry, block in getattr(recipe, name).mixture.items():

@@ -194,6 +194,12 @@ def _check(recipe: Recipe, where: str) -> None:
         raise RecipeError(
             f"{where}: data.root is {root!r}, and there is no such folder. Name the one with the local copies."
         )
+    budget = recipe.budget
+    if budget.max_cost is not None and not (budget.prompt_price or budget.completion_price):
+        raise RecipeError(
+            f"{where}: budget.max_cost is {budget.max_cost:g}, and no token has a price, so it would never be reached. Give "
+            "budget.prompt_price or budget.completion_price, or leave it out."
+        )
     check_encoder(recipe.encoder, where)
     corpus, fret = recipe.corpus, recipe.fret
     _check_corpus(corpus, where)

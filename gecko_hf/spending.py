@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -48,20 +48,24 @@ def totals(recipe: Recipe, paths: Paths) -> dict[str, Any] | None:
 @contextmanager
 def task_with_spending(view: View, recipe: Recipe, paths: Paths, description: str) -> Iterator[Report]:
     """A bar for one piece of work, with a line every minute, and one at its end, about what has been spent."""
-    budget, last, told = Budget(recipe.budget), time.monotonic(), spent(recipe, paths)
+    budget, told, over = Budget(recipe.budget), spent(recipe, paths), threading.Event()
 
     def tell() -> None:
-        nonlocal last, told
-        last, before, told = time.monotonic(), told, spent(recipe, paths)
+        nonlocal told
+        before, told = told, spent(recipe, paths)
         if told is not None and told != before:
             view.say(f"  so far: {budget.describe(told)}")
 
+    def watch() -> None:  # beside the work, which may report nothing for hours: it writes a part's queries in one go
+        while not over.wait(TOLD_EVERY):
+            tell()
+
+    watcher = threading.Thread(target=watch, daemon=True)
     with view.task(description) as report:
-
-        def both(done: int, total: int | None) -> None:
-            report(done, total)
-            if time.monotonic() - last >= TOLD_EVERY:
-                tell()
-
-        yield both
+        watcher.start()
+        try:
+            yield report
+        finally:
+            over.set()
+            watcher.join()
     tell()

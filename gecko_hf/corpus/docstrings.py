@@ -209,8 +209,3 @@ def _attribute(module: ModuleType, name: str) -> Any:
 def _is_public_part(module: str, package: str) -> bool:
     parts = module.split(".")
     return parts[0] == package and not any(p.startswith("_") or p in _PRIVATE for p in parts)
-
-
-def package_versions(packages: list[str]) -> dict[str, str]:
-    """Versions of the packages that were read: the revision of this corpus."""
-    return {p: str(getattr(importlib.import_module(p), "__version__", "unknown")) for p in packages}

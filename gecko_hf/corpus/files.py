@@ -14,9 +14,10 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -273,16 +274,25 @@ def hub_items(recipe: CorpusRecipe, report: Report) -> Iterator[Item]:
     name = str(recipe.path)
     try:
         dataset = _open(name, recipe)
+        there = dataset.column_names or list(next(iter(dataset), {}))
     except UNREACHED as error:
         raise _not_had(recipe, error) from error
-    columns = require_text_column(dataset.column_names or list(next(iter(dataset), {})), name, recipe)
+    columns = require_text_column(there, name, recipe)
     total = recipe.rows if isinstance(dataset, datasets.IterableDataset) else len(dataset)
     number = 0
-    for number, row in enumerate(dataset.select_columns(columns), 1):
+    for number, row in enumerate(_rows_of(dataset.select_columns(columns), recipe), 1):
         yield from split_row(row, f"{name}:{number}", f"{name}#{number}", recipe)
         if number % _BATCH == 0:
             report(number, total)
     report(number, total)
+
+
+def _rows_of(dataset: Iterable[dict[str, Any]], recipe: CorpusRecipe) -> Iterator[dict[str, Any]]:
+    """The rows; of a stream some are still on the Hub."""
+    try:
+        yield from dataset
+    except UNREACHED as error:
+        raise _not_had(recipe, error) from error
 
 
 def at_commit(recipe: CorpusRecipe) -> CorpusRecipe:

@@ -9,7 +9,7 @@ import re
 import textwrap
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,10 @@ import yaml
 from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, Tag, XMLParsedAsHTMLWarning
 from bs4.element import CData, NavigableString
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, html_block
+from markdown_it.token import Token
 
 from gecko_hf.corpus.passages import UNSPACED, Passage, SetAside, normalise
 from gecko_hf.corpus.recipe import CorpusRecipe
@@ -33,6 +37,11 @@ _BLOCKS = _WHOLE | frozenset(
     form header hr html legend li main ol option p section summary table tbody tfoot thead tr ul""".split()
 )
 _NOT_TEXT = ["script", "style", "nav", "template", "noscript", "svg"]
+# What hides or holds all that follows until it is closed; the last ones are read without the tags inside of them.
+_HIDING = "|".join([*_NOT_TEXT, *"title textarea xmp iframe noembed noframes plaintext".split()])
+_OPENER = re.compile(rf"<({_HIDING})(?=[\s>])[^>]*(?<!/)>", re.IGNORECASE)
+_CLOSER = re.compile(rf"</({_HIDING})[\s>]", re.IGNORECASE)
+_INLINE_OPENER = re.compile(rf"<({_HIDING}|h[1-6])(?=[\s>])[^>]*(?<!/)>", re.IGNORECASE)
 
 # A Chinese or Japanese character counts as a word and may end a passage; so do 50 characters without a space (ours), or a
 # file in base64 would be one word, and a passage that no language model can read.
@@ -71,7 +80,7 @@ def split_document(text: str, suffix: str, stem: str, max_words: int) -> list[tu
 
     A passage's title is its heading path under the document's own title ("Guide > Install > Linux"). Headings, front
     matter, and of HTML what is no text (scripts, styles, navigation) are in no passage's body; all other words are, once
-    and in order.
+    and in order. A tag of these that nothing closes hides nothing: in Markdown it is a word (`npm run <script>`).
 
     Args:
         text: The document, with line feeds as line ends.
@@ -193,6 +202,26 @@ def _read_markdown(text: str) -> tuple[str, list[Section]]:
     return title, _read_html(_MARKDOWN.render(body))[1]
 
 
+def _inline_html(
+    self: RendererHTML, tokens: Sequence[Token], i: int, options: Mapping[str, Any], env: Mapping[str, Any]
+) -> str:
+    """Markdown's rendering of a tag, which is text where it would hide what follows and nothing in its run closes it."""
+    tag = tokens[i].content
+    opener = _INLINE_OPENER.match(tag)
+    if opener and not any(t.content.lower().startswith(f"</{opener[1].lower()}") for t in tokens[i + 1 :]):
+        return escapeHtml(tag)
+    return tag
+
+
+def _closed_html_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Markdown's rule for a block of HTML, but for one that nothing closes: it could take the rest of the document."""
+    at = state.bMarks[start] + state.tShift[start]
+    opener = _OPENER.match(state.src, at)
+    if opener and not re.compile(f"</{opener[1]}", re.IGNORECASE).search(state.src, at):
+        return False
+    return html_block(state, start, end, silent)
+
+
 def _front_matter(text: str) -> tuple[str, str]:
     """The title that YAML (---) or TOML (+++) front matter gives, and the text after it."""
     match = _FRONT_MATTER.match(text)
@@ -214,7 +243,7 @@ def _read_html(text: str) -> tuple[str, list[Section]]:
         # It takes XHTML for XML, and a very short page for a file name; both are read well.
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
-        soup = BeautifulSoup(text, "html.parser")
+        soup = BeautifulSoup(_without_unclosed(text), "html.parser")
     for tag in [*soup.find_all(_NOT_TEXT), *soup.find_all(role="navigation"), *soup.find_all("a", class_="headerlink")]:
         tag.extract()
     titles = [tag.extract() for tag in soup.find_all("title")]
@@ -227,15 +256,30 @@ def _read_html(text: str) -> tuple[str, list[Section]]:
     return _folded(titles[0].get_text()) if titles else "", outline.sections
 
 
+def _without_unclosed(text: str) -> str:
+    """HTML without the tags that would hide all that follows them, for nothing closes them."""
+    last = {match[1].lower(): match.start() for match in _CLOSER.finditer(text)}
+    return _OPENER.sub(lambda match: match[0] if match.start() < last.get(match[1].lower(), 0) else "", text)
+
+
 def _runs(root: Tag) -> Iterator[tuple[Tag, str]]:
-    """Runs of text that no block begins or ends in, each with the block that it stands in."""
+    """Runs of text that no block begins or ends in, each with the block that it stands in.
+
+    A heading that has a text ends where a block begins in it; with the same tag its end was meant (`<h2>Usage<h2>`).
+    """
     homes = {id(root): root}  # the block of every tag so far; parents come before their children
     home, parts = root, [""]
+    ended: set[int] = set()
     for node in root.descendants:
         above = homes[id(node.parent)]
+        above = root if id(above) in ended else above
         here = above
         if isinstance(node, Tag):
-            here = node if node.name in _BLOCKS and above.name not in _WHOLE else above
+            if node.name in _BLOCKS and above.name not in _WHOLE:
+                here = node
+            elif node.name in _BLOCKS and above.name in _HEADINGS and any(part.strip() for part in parts):
+                ended.add(id(above))
+                here = root if node.name == above.name else node
             homes[id(node)] = here
         elif type(node) not in (NavigableString, CData):  # comments, doctypes
             continue
@@ -296,4 +340,6 @@ def _read_txt(text: str) -> tuple[str, list[Section]]:
 
 # Text under more than 20 levels, which is ten lists in one another, would be dropped; 100 are what the stack has room for.
 _MARKDOWN = MarkdownIt("commonmark", {"html": True, "maxNesting": 100}).enable(["table", "strikethrough"])
+_MARKDOWN.add_render_rule("html_inline", _inline_html)
+_MARKDOWN.block.ruler.at("html_block", _closed_html_block, {"alt": ["paragraph", "reference", "blockquote"]})
 _READERS = {".md": _read_markdown, ".html": _read_html, ".htm": _read_html, ".rst": _read_rst, ".txt": _read_txt}

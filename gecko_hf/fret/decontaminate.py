@@ -20,6 +20,7 @@ from gecko_hf.corpus.near import NearIndex
 from gecko_hf.corpus.passages import normalise
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.recipe import QualityRecipe
+from gecko_hf.source import UNREACHED
 from gecko_hf.text import hash64
 
 
@@ -88,8 +89,23 @@ def load_test_sets(recipe: QualityRecipe, held_out: Sequence[Path] = ()) -> Test
     return TestSets(texts, ngram=recipe.test_ngram, near=recipe.test_near_identical)
 
 
+def check_test_sets(recipe: QualityRecipe) -> None:
+    """Refuse test sets of a recipe that cannot be read: hours of other work should not end at them.
+
+    Of a task of mteb the name is looked up; its data are loaded when they are needed.
+
+    Raises:
+        RecipeError: As `load_test_sets`.
+    """
+    for name in recipe.test_sets:
+        if Path(name).expanduser().exists():
+            _texts(name)
+        else:
+            _mteb_task(name)
+
+
 def _texts(name: str) -> list[tuple[str, str]]:
-    folder = Path(name)
+    folder = Path(name).expanduser()
     if not folder.exists():
         return [(name, text) for text in _mteb_texts(name)]
     read = _beir_texts if (folder / "queries.jsonl").is_file() else _file_texts
@@ -108,32 +124,49 @@ def _file_texts(folder: Path) -> Iterator[str]:
 
 def _beir_texts(folder: Path) -> Iterator[str]:
     """The queries, and the documents that `qrels/` calls relevant (all documents where there are no qrels)."""
-    yield from _rows(folder / "queries.jsonl")["text"]
+    yield from _rows(folder / "queries.jsonl", "text")["text"]
     relevant = set()
     for file in sorted((folder / "qrels").glob("*.tsv")):
         with file.open(encoding="utf-8") as lines:
             relevant |= {
                 row[1] for row in csv.reader(lines, delimiter="\t") if len(row) > 2 and row[2] not in ("0", "score")
             }
-    for row in _rows(folder / "corpus.jsonl"):
+    for row in _rows(folder / "corpus.jsonl", "_id", "text"):
         if not relevant or row["_id"] in relevant:
             yield row["text"]
 
 
-def _rows(file: Path) -> datasets.Dataset:
-    reader = datasets.Dataset.from_json if file.suffix == ".jsonl" else datasets.Dataset.from_parquet
-    return reader(str(file), keep_in_memory=True)
+def _rows(file: Path, *needs: str) -> datasets.Dataset:
+    """The rows of a file, which has the columns that are needed."""
+    readers = {".jsonl": datasets.Dataset.from_json, ".parquet": datasets.Dataset.from_parquet}
+    try:
+        if file.suffix not in readers:
+            raise ValueError("it is neither .jsonl nor .parquet.")
+        rows = readers[file.suffix](str(file), keep_in_memory=True)
+        if missing := [column for column in needs if column not in rows.column_names]:
+            raise ValueError(f"it has no column {missing[0]!r}, only {', '.join(rows.column_names)}.")
+    except (*UNREACHED, StopIteration) as error:  # StopIteration: a file without a row
+        why = " ".join(str(error).split()) or "it holds no row."
+        raise RecipeError(
+            f"fret.quality.test_sets: {file} cannot be read: {why} Give .jsonl or .parquet files with a row of text each, or a "
+            "folder of BEIR's form: queries.jsonl and corpus.jsonl with _id and text, and qrels/."
+        ) from error
+    return rows
 
 
-def _mteb_texts(name: str) -> list[str]:
+def _mteb_task(name: str) -> Any:
     import mteb
 
     try:
-        task = mteb.get_task(name)
+        return mteb.get_task(name)
     except KeyError as error:
         raise RecipeError(
             f"fret.quality.test_sets: {name!r} is neither a folder nor a task of mteb. Name one, for example SciFact."
         ) from error
+
+
+def _mteb_texts(name: str) -> list[str]:
+    task = _mteb_task(name)
     task.load_data()
     texts = list(task_texts(task))
     if not texts:
@@ -152,7 +185,7 @@ def task_texts(task: Any) -> Iterator[str]:
         if isinstance(data, datasets.Dataset):
             yield from _column_texts(data)
         else:
-            relevant = {doc for docs in data["relevant_docs"].values() for doc in docs}
+            relevant = {doc for docs in data["relevant_docs"].values() for doc, grade in docs.items() if grade > 0}
             yield from data["queries"]["text"]
             yield from (row["text"] for row in data["corpus"] if row["id"] in relevant)
 

@@ -10,7 +10,9 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +30,40 @@ class Answers:
 
     Args:
         file: The SQLite file; made where there is none.
+
+    Raises:
+        OutputError: If the file cannot be opened.
     """
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
-        self._db = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        until = time.monotonic() + BUSY_SECONDS
+        with self._told("opened"):
+            self._db = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            try:
+                while not self._made():
+                    if time.monotonic() > until:
+                        raise sqlite3.OperationalError(f"it has been locked for {BUSY_SECONDS} seconds")
+                    time.sleep(0.05)
+            except sqlite3.Error:
+                self._db.close()
+                raise
+
+    def _made(self) -> bool:
+        """Make the tables where there are none; not done where another process is at it.
+
+        The switch to write-ahead mode fails at once where another connection writes, whatever the time-out.
+        """
+        try:
+            self._make()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
+
+    def _make(self) -> None:
         # WAL without a sync a write: what was written survives the process, not a power cut of the last moments.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
@@ -44,9 +74,23 @@ class Answers:
         )
         self._db.execute("INSERT OR IGNORE INTO usage VALUES (1, 0, 0, 0)")
 
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"{self.file} cannot be {what}: {error}. Make room, or let no other process hold it; the same command goes on."
+            ) from error
+
     def get(self, key: str) -> Any | None:
-        """The answer under a key, or None."""
-        row = self._db.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
+        """The answer under a key, or None.
+
+        Raises:
+            OutputError: If the file cannot be read.
+        """
+        with self._told("read"):
+            row = self._db.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def put(self, key: str, value: Any, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> Any:
@@ -59,28 +103,32 @@ class Answers:
             OutputError: If the file cannot be written.
         """
         row = (key, json.dumps(value))  # in ASCII: a lone surrogate, which a model may write, is no text for SQLite
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            first = self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row).rowcount == 1
-            self._db.execute(
-                "UPDATE usage SET requests = requests + 1, prompt_tokens = prompt_tokens + ?, "
-                "completion_tokens = completion_tokens + ?",
-                (prompt_tokens, completion_tokens),
-            )
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise OutputError(
-                f"{self.file} cannot be written: {error}. Make room, or let no other process hold it; the same command goes on."
-            ) from error
+        with self._told("written"):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                first = self._db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row).rowcount == 1
+                self._db.execute(
+                    "UPDATE usage SET requests = requests + 1, prompt_tokens = prompt_tokens + ?, "
+                    "completion_tokens = completion_tokens + ?",
+                    (prompt_tokens, completion_tokens),
+                )
+                self._db.execute("COMMIT")
+            except sqlite3.Error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
         return value if first else self.get(key)
 
     def spent(self) -> Usage:
-        """What all answers cost, over every process and every start."""
-        requests, prompt, completion = self._db.execute(
-            "SELECT requests, prompt_tokens, completion_tokens FROM usage"
-        ).fetchone()
+        """What all answers cost, over every process and every start.
+
+        Raises:
+            OutputError: If the file cannot be read.
+        """
+        with self._told("read"):
+            requests, prompt, completion = self._db.execute(
+                "SELECT requests, prompt_tokens, completion_tokens FROM usage"
+            ).fetchone()
         return Usage(requests, 0, prompt, completion)
 
     def __len__(self) -> int:
@@ -164,8 +212,8 @@ class StoredModel:
 
     async def _answer(self, key: str, ask: Callable[[], Awaitable[tuple[Any, int, int]]]) -> Any:
         """What the store holds under a key, or what `ask` returns: the answer, its prompt and its completion tokens."""
-        while key in self._asked:  # the same question is under way; should it fail, it is asked again
-            await self._asked[key].wait()
+        while (before := self._before(key)) is not None:
+            await before.wait()
         found = self.answers.get(key)
         if found is not None:
             self.usage.reused += 1
@@ -181,6 +229,17 @@ class StoredModel:
             self._asked.pop(key).set()
         _add(self.usage, prompt_tokens, completion_tokens)
         return value
+
+    def _before(self, key: str) -> asyncio.Event | None:
+        """What a question waits for: the same one under way, which is asked again should it fail, or the first of all.
+
+        The first answer tells what one costs; without it any number of requests would pass `max_cost`.
+        """
+        if key in self._asked:
+            return self._asked[key]
+        if self._asked and self.budget.recipe.max_cost is not None and not self.answers.spent().requests:
+            return next(iter(self._asked.values()))
+        return None
 
 
 def _add(usage: Usage, prompt_tokens: int, completion_tokens: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -51,23 +53,43 @@ class _Prompt:
     sampling: Sampling
 
 
-def require_checkpoint(path: str, revision: str | None) -> None:
+def require_checkpoint(path: str, revision: str | None, device: str) -> None:
     """Refuse what cannot be loaded, as far as configuration and tokenizer tell: weights take long, and are read later.
 
     Raises:
-        LLMError: If there is no such checkpoint, or it has no tokenizer.
+        LLMError: If there is no such checkpoint or device, it is no causal language model, or it has no tokenizer.
     """
+    _usable(device)
     with _loading(path):
         if not (Path(path) / "adapter_config.json").is_file():  # which names the model that it belongs to
-            AutoConfig.from_pretrained(path, revision=revision)
+            config = AutoConfig.from_pretrained(path, revision=revision)
+            if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+                raise ValueError(f"{config.model_type} is no causal language model.")
         AutoTokenizer.from_pretrained(path, revision=revision)
+
+
+def _usable(name: str) -> torch.device:
+    """The device of that name, known to take a number.
+
+    Raises:
+        LLMError: If there is none, or this build of torch does not know it.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a build without CUDA
+        raise LLMError(
+            f"llm.device is {name!r}, which cannot be used here: {' '.join(str(error).split())[:200]} Take the device that is "
+            "there: llm.device=auto"
+        ) from error
+    return device
 
 
 @contextmanager
 def _loading(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # ImportError: a package that only some tokenizers need
         raise LLMError(
             f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
             "Give a folder with a checkpoint and its tokenizer, or a Hub id: llm.model=PATH"
@@ -85,7 +107,7 @@ class LocalModel:
         batch_tokens: Most tokens in a batch, padding included.
 
     Raises:
-        LLMError: If there is no such checkpoint, or its tokenizer is not a fast one.
+        LLMError: If there is no such checkpoint or device.
     """
 
     capabilities = frozenset(Capability)
@@ -99,7 +121,7 @@ class LocalModel:
         dtype: str = "auto",
         batch_tokens: int = 16_384,
     ) -> None:
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = _usable(device)
         if dtype == "auto" and self.device.type == "cpu":
             dtype = "float32"
         with _loading(path):
@@ -110,6 +132,10 @@ class LocalModel:
         self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(Path(path))
         if self.model.dtype != torch.float32:  # other numbers, so another model to whoever keeps its answers
             self.revision += f" in {str(self.model.dtype).removeprefix('torch.')}"
+        ends = self.model.generation_config.eos_token_id
+        self._end = ends if ends is not None else self.tokenizer.eos_token_id
+        # `generate` takes what a request leaves open from here: a checkpoint's repetition penalty would hold for the prompt.
+        self.model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         self._head = self._special_head()
         self._limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
@@ -205,9 +231,7 @@ class LocalModel:
     def _generate_batch(self, batch: list[_Prompt]) -> list[Completion]:
         sampling = batch[0].sampling
         width = max(len(r.ids) for r in batch)
-        config = self.model.generation_config
         pad = next(t for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0) if t is not None)
-        end = config.eos_token_id if config.eos_token_id is not None else self.tokenizer.eos_token_id
         ids = torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in batch], device=self.device)
         mask = torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in batch], device=self.device)
         processors = LogitsProcessorList()
@@ -220,20 +244,26 @@ class LocalModel:
                 max_new_tokens=sampling.max_tokens,
                 do_sample=False,
                 pad_token_id=pad,
-                eos_token_id=end,
+                eos_token_id=self._end,
                 stop_strings=list(sampling.stop) or None,
             ),
             tokenizer=self.tokenizer,
             logits_processor=processors,
         )[:, width:].tolist()
-        ends = {end} if isinstance(end, int) else set(end or ())
+        ends = {self._end} if isinstance(self._end, int) else set(self._end or ())
         return [self._completion(r, row, ends) for r, row in zip(batch, written, strict=True)]
 
     def _completion(self, request: _Prompt, written: list[int], ends: set[int]) -> Completion:
+        def text_of(tokens: int) -> str:
+            return str(self.tokenizer.decode(written[:tokens], skip_special_tokens=True))
+
         count = next((i for i, token in enumerate(written) if token in ends), len(written))
-        text = str(self.tokenizer.decode(written[:count], skip_special_tokens=True))
+        text = text_of(count)
         cuts = [at for at in (text.find(stop) for stop in request.sampling.stop) if at >= 0]
         stopped = bool(cuts) or count < len(written)
+        if cuts:  # what follows the stop string fills the row up to the longest of its batch
+            stops = request.sampling.stop
+            count = bisect_left(range(count), True, key=lambda n: any(stop in text_of(n) for stop in stops))
         return Completion(text[: min(cuts)] if cuts else text, "stop" if stopped else "length", len(request.ids), count)
 
 

@@ -97,7 +97,7 @@ def probe_models(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[str]
     """Probe the models of a recipe before any work: an hour of training should not end at a server that is not there.
 
     `open_annotator` probes again when FRet begins, since that hour has passed for the server too. Of a model in this process
-    configuration and tokenizer are read.
+    configuration and tokenizer are read, and its device is asked for.
 
     Args:
         recipe: The `llm` block.
@@ -116,7 +116,7 @@ def probe_models(recipe: LLMRecipe, judge: LLMRecipe | None, say: Callable[[str]
             from gecko_hf.llm.local import require_checkpoint
 
             with _named(name):
-                require_checkpoint(str(block.model), block.revision)
+                require_checkpoint(str(block.model), block.revision, block.device)
 
 
 def open_local(recipe: LLMRecipe) -> LanguageModel:

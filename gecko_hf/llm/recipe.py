@@ -75,7 +75,7 @@ class LLMRecipe:
         return self.model or self.backend
 
     def identity(self) -> dict[str, Any]:
-        """What the rows depend on: the options of the backend, and the few-shot prompts by their hashes."""
+        """What the rows depend on: the options of the backend, few-shot prompts by their hashes, and a local model's files."""
         read = {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)
@@ -85,6 +85,10 @@ class LLMRecipe:
             from gecko_hf.llm.fewshot import load_prompts
 
             read["prompts"] = dict(load_prompts(self.prompts).hashes)
+        if self.backend == "local":
+            from gecko_hf.source import state
+
+            read |= {"files": files} if (files := state(str(self.model))) else {}
         return {"backend": self.backend, **read}
 
 
@@ -138,12 +142,15 @@ def _check_endpoint(recipe: LLMRecipe, where: str, block: str) -> None:
             raise RecipeError(
                 f"{where}: {block}.url holds a user name or password. Put the key into the environment: {block}.api_key_env"
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number, or too large a one
+            known = False
+        if not known:
             raise RecipeError(f"{where}: {block}.url {url!r} is no URL. Write it as http://HOST:PORT")
-        if parts.path.endswith(("/v1", "/generate", "/completions")):
-            raise RecipeError(
-                f"{where}: {block}.url {url!r} ends in a route. Give the base URL: {url.partition('/v1')[0]}"
-            )
+        base = re.sub(r"(/v1)?(/generate|(/chat)?/completions)?$", "", url)
+        if base != url:
+            raise RecipeError(f"{where}: {block}.url {url!r} ends in a route. Give the base URL: {base}")
     # The value is not repeated: it may be the key itself, pasted by mistake.
     if recipe.api_key_env is not None and not re.fullmatch("[A-Z][A-Z0-9_]*", recipe.api_key_env):
         raise RecipeError(

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from gecko_hf.corpus.docstrings import package_versions, read_docstrings, see_also_items, split_sections
+from gecko_hf.corpus.docstrings import read_docstrings, see_also_items, split_sections
 from gecko_hf.errors import MissingExtraError
 
 PACKAGE = {
@@ -118,7 +118,6 @@ def test_references_keep_who_says_what_of_whom(tinydocs):
 
 def test_reading_twice_gives_the_same(tinydocs):
     assert read_docstrings(["tinydocs"]) == tinydocs
-    assert package_versions(["tinydocs"]) == {"tinydocs": "1.2"}
 
 
 def test_what_is_another_in_each_process_is_left_out(tinydocs):

@@ -106,6 +106,28 @@ def test_html_gives_text_without_scripts_styles_and_navigation(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("tag", ["<script>", "<TITLE>", "<nav>", "<template>", "<noscript>", "<style>", "<h2>"])
+def test_a_tag_in_markdown_prose_that_nothing_closes_is_a_word(tmp_path: Path, tag: str):
+    text = f"Start with npm run {tag} and wait.\n\nThen rest.\n\n## Use\n\nEnjoy <nav>no menu</nav>.\n"
+    assert read_text(tmp_path, "a.md", text) == [
+        ("a", f"Start with npm run {tag} and wait.\n\nThen rest."),
+        ("Use", "Enjoy ."),
+    ]
+
+
+@pytest.mark.parametrize("tag", ["<script>", "<nav class='top'>", "<title>"])
+def test_html_that_a_tag_would_hide_to_its_end_is_read_without_the_tag(tmp_path: Path, tag: str):
+    text = f"<h1>Guide</h1><p>One.</p>{tag}<p>Two.</p><h2>Use</h2><p>Three.</p>"
+    assert read_text(tmp_path, "a.html", text) == [("Guide", "One.\n\nTwo."), ("Guide > Use", "Three.")]
+
+
+def test_a_heading_ends_where_a_block_begins_behind_its_text(tmp_path: Path):
+    mistyped = "<p>Intro.</p><h2>Usage<h2><p>One.</p>Bare.<h2>Next</h2><p>Two.</p>"
+    assert read_text(tmp_path, "a.html", mistyped) == [("a", "Intro."), ("Usage", "One.\n\nBare."), ("Next", "Two.")]
+    blocks = "<h1><div>Title</div><p>Below it.</p>Bare.</h1><p>One.</p>"
+    assert read_text(tmp_path, "b.html", blocks) == [("Title", "Below it.\n\nBare.\n\nOne.")]
+
+
 def test_an_html_title_stands_above_headings_that_say_something_else(tmp_path: Path):
     text = "<title>Manual</title><p>Preface.</p><h2>Install</h2><p>Do it.</p>"
     assert read_text(tmp_path, "a.htm", text) == [("Manual", "Preface."), ("Manual > Install", "Do it.")]
@@ -206,14 +228,18 @@ def test_indentation_inside_of_a_passage_stays():
 @pytest.mark.parametrize("suffix", [".md", ".rst", ".txt", ".html"])
 def test_every_word_of_a_body_is_in_one_passage_and_in_order(tmp_path: Path, suffix: str, seed: int):
     rng = random.Random(seed)
-    words = iter(f"w{i}{rng.choice(['', '', '', '.', '!', ',', '?)', '。'])}" for i in range(10_000))
+    ends = ["", "", "", ".", "!", ",", "?)", "。", *([] if suffix == ".html" else [" <script>", " <nav>", " <title>"])]
+    words = iter(f"w{i}{rng.choice(ends)}" for i in range(10_000))
     heading = {".md": "# {}\n\n", ".rst": "{}\n======\n\n", ".txt": "", ".html": "<h2>{}</h2>"}[suffix]
     paragraph = {".html": "<p>{}</p>"}.get(suffix, "{}\n\n")
     parts, bodies = [], []
     for section in range(rng.randint(1, 5)):
         parts.append(heading.format(f"Part {section}"))
         for _ in range(rng.randint(0, 5)):
-            body = [next(words) + rng.choice([" ", " ", "\n"]) for _ in range(rng.randint(1, 90))]
+            body = [
+                next(words).replace(" ", rng.choice(" \n")) + rng.choice([" ", " ", "\n"])
+                for _ in range(rng.randint(1, 90))
+            ]
             parts.append(paragraph.format("".join(body).strip()))
             bodies += "".join(body).split()
     (tmp_path / f"d{suffix}").write_text("".join(parts) + paragraph.format("end."), encoding="utf-8")
@@ -483,6 +509,19 @@ def test_what_may_not_be_read_is_refused_alone_and_set_aside_among_others(unpriv
 
 
 # The Hub
+
+
+def test_a_stream_that_breaks_off_is_refused_as_a_data_set_that_does_not_come(monkeypatch: pytest.MonkeyPatch):
+    def rows() -> Iterator[dict[str, str]]:
+        yield {"text": "Hello."}
+        raise ConnectionError("the connection was reset")
+
+    broken = datasets.IterableDataset.from_generator(
+        rows, features=datasets.Features({"text": datasets.Value("string")})
+    )
+    monkeypatch.setattr("gecko_hf.corpus.files._open", lambda name, recipe: broken)
+    with pytest.raises(CorpusError, match=r"no split 'train' of a Hub data set.*the connection was reset"):
+        read("org/name", rows=5)
 
 
 @pytest.mark.parametrize("offline", [False, True])

@@ -1,15 +1,18 @@
 """Test sets in the forms in which people have them, and what counts as an overlap."""
 
 import json
+import re
 
 import datasets
 import pytest
 
+from gecko_hf import pipeline
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.score import retrieval_task
 from gecko_hf.evaluation.yardstick import YardstickQuery
-from gecko_hf.fret.decontaminate import TestSets, load_test_sets, task_texts
+from gecko_hf.fret.decontaminate import TestSets, check_test_sets, load_test_sets, task_texts
 from gecko_hf.fret.recipe import QualityRecipe
+from gecko_hf.recipe import load_recipe
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
 
@@ -36,6 +39,15 @@ def test_a_folder_gives_the_texts_of_its_jsonl_and_parquet_files(tmp_path):
     assert tests.match("where is it?") == tests.match("When was it") == f"nearly identical to a text of {tmp_path.name}"
 
 
+def test_a_test_set_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "exam").mkdir()
+    (tmp_path / "exam" / "a.jsonl").write_text(json.dumps({"question": "where is it"}) + "\n")
+    recipe = QualityRecipe(test_sets=["~/exam"])
+    check_test_sets(recipe)
+    assert load_test_sets(recipe).match("Where is it?") == "nearly identical to a text of exam"
+
+
 def test_a_beir_folder_gives_its_queries_and_its_relevant_documents(tmp_path):
     (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "which query"}) + "\n")
     documents = [
@@ -52,6 +64,16 @@ def test_a_beir_folder_gives_its_queries_and_its_relevant_documents(tmp_path):
 def test_an_mteb_retrieval_task_gives_its_queries_and_its_relevant_documents(passages):
     task = retrieval_task("Small", "x", passages, [YardstickQuery("q", "about ovens", [passages[0].id], "test")])
     assert sorted(task_texts(task)) == sorted(["about ovens", passages[0].text])
+
+
+def test_what_an_mteb_retrieval_task_judges_irrelevant_is_none_of_its_texts():
+    data = {
+        "queries": datasets.Dataset.from_dict({"id": ["q"], "text": ["which query"]}),
+        "corpus": datasets.Dataset.from_dict({"id": ["d1", "d2"], "text": ["asked about", "never asked about"]}),
+        "relevant_docs": {"q": {"d1": 1, "d2": 0}},
+    }
+    task = type("Task", (), {"eval_splits": ["test"], "dataset": {"en": {"test": data}}})
+    assert list(task_texts(task)) == ["which query", "asked about"]
 
 
 @pytest.mark.parametrize("subsets", [False, True])
@@ -92,6 +114,35 @@ def test_a_task_of_mteb_without_text_is_refused(monkeypatch):
         load_test_sets(QualityRecipe(test_sets=["Pictures"]))
 
 
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a.csv": "text\nhello\n"}, "a.csv cannot be read: it is neither .jsonl nor .parquet"),
+        ({"a.jsonl": '{"text": "one"}\n{"text": \n'}, "a.jsonl cannot be read"),
+        ({"a.jsonl": ""}, "a.jsonl cannot be read"),
+        ({"a.parquet": "none"}, "a.parquet cannot be read"),
+        (
+            {"queries.jsonl": '{"question": "one"}\n'},
+            "queries.jsonl cannot be read: it has no column 'text', only question",
+        ),
+        ({"queries.jsonl": '{"text": "one"}\n'}, "corpus.jsonl cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_what_is_expected(tmp_path, files, says):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    where = tmp_path / "a.csv" if "a.csv" in files else tmp_path  # of a folder a .csv is not read
+    with pytest.raises(RecipeError, match=rf"{re.escape(says)}.*Give \.jsonl or \.parquet files"):
+        check_test_sets(QualityRecipe(test_sets=[str(where)]))
+
+
+def test_a_run_looks_at_its_test_sets_before_any_work_that_reads_them():
+    recipe = load_recipe("recipes/domain", ["corpus.path=docs", "fret.quality.test_sets=[SciFakt]"])
+    with pytest.raises(RecipeError, match="'SciFakt' is neither"):
+        pipeline._require_sources(recipe, ["fret"])
+    pipeline._require_sources(recipe, ["report"])
+
+
 def test_no_test_sets_mean_no_check():
     assert load_test_sets(QualityRecipe()) is None
 
@@ -99,5 +150,6 @@ def test_no_test_sets_mean_no_check():
 def test_a_folder_without_text_and_an_unknown_name_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="holds no"):
         load_test_sets(QualityRecipe(test_sets=[str(tmp_path)]))
-    with pytest.raises(RecipeError, match="'SciFakt' is neither a folder nor a task of mteb"):
-        load_test_sets(QualityRecipe(test_sets=["SciFakt"]))
+    for read in (load_test_sets, check_test_sets):
+        with pytest.raises(RecipeError, match="'SciFakt' is neither a folder nor a task of mteb"):
+            read(QualityRecipe(test_sets=["SciFakt"]))

@@ -3,15 +3,19 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from gecko_hf.errors import LLMError, OutputError
+from gecko_hf.errors import BudgetError, LLMError, OutputError
 from gecko_hf.llm.answers import Answers, StoredModel
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, SpanScore
+from gecko_hf.llm.budget import MILLION, Budget, BudgetRecipe
 
 
 class Counted:
@@ -112,6 +116,46 @@ def test_a_kill_loses_no_answer_that_was_given(file):
     answers.close()
 
 
+def test_a_new_store_waits_for_a_process_that_is_opening_it(file):
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # a switch to write-ahead mode now fails at once
+        later = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        later.start()
+        answers = Answers(file)
+        later.join()
+    assert answers.put("k", "v") == "v"
+    answers.close()
+
+
+def test_a_file_that_is_no_store_is_told_without_a_traceback(file):
+    file.parent.mkdir()
+    file.write_text("no database" * 100)
+    with pytest.raises(OutputError, match=r"answers.sqlite cannot be opened: file is not a database"):
+        Answers(file)
+
+
+def test_a_store_that_is_locked_for_too_long_is_told_without_a_traceback(file, monkeypatch):
+    Answers(file).close()
+    monkeypatch.setattr("gecko_hf.llm.answers.BUSY_SECONDS", 0)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match=r"cannot be opened: it has been locked for 0 seconds\. Make room"):
+            Answers(file)
+
+
+def test_a_store_that_cannot_be_read_is_told_without_a_traceback(file):
+    answers = Answers(file)
+    answers._db.execute("DROP TABLE answers")
+    answers._db.execute("DROP TABLE usage")
+    with pytest.raises(OutputError, match=r"cannot be read: no such table: answers"):
+        answers.get("k")
+    with pytest.raises(OutputError, match=r"cannot be read: no such table: usage"):
+        answers.spent()
+    answers.close()
+
+
 def test_two_writers_agree_on_the_first_answer(file):
     one, two = Answers(file), Answers(file)
     assert one.put("k", "first") == "first"
@@ -159,6 +203,28 @@ def test_a_question_whose_first_asking_fails_is_asked_again(file):
     first, second = asyncio.run(run())
     assert isinstance(first, LLMError)
     assert second.text == "reply"
+    stored.answers.close()
+
+
+@pytest.mark.parametrize(("most", "asked"), [(1.0, 1), (100.0, 5)])
+def test_the_most_money_is_not_passed_before_the_first_answer_tells_what_one_costs(file, most, asked):
+    class Slow(Counted):
+        async def generate(self, prompt, sampling):
+            done = await super().generate(prompt, sampling)
+            await asyncio.sleep(0.01)
+            return done
+
+    model = Slow()
+    stored = StoredModel(model, Answers(file), Budget(BudgetRecipe(prompt_price=MILLION / 3, max_cost=most)))
+
+    async def run():
+        async with stored:
+            prompts = (stored.generate(f"p{i}", Sampling(seed=1)) for i in range(5))
+            return await asyncio.gather(*prompts, return_exceptions=True)
+
+    found = asyncio.run(run())
+    assert len(model.asked) == asked
+    assert sum(isinstance(done, BudgetError) for done in found) == 5 - asked
     stored.answers.close()
 
 

@@ -31,6 +31,9 @@ def load(folder, llm: str):
         ("{backend: openai, url: 'http://h:1'}", "llm.model is missing. Name the model as the server calls it"),
         ("{backend: tgi, url: 'h:1'}", "llm.url 'h:1' is no URL. Write it as http://HOST:PORT"),
         ("{backend: openai, model: m, url: 'http://h:1/v1'}", "ends in a route. Give the base URL: http://h:1"),
+        ("{backend: sglang, model: m, url: 'http://h:1/generate'}", "ends in a route. Give the base URL: http://h:1"),
+        ("{backend: openai, model: m, url: 'http://h:1/v1/chat/completions'}", "Give the base URL: http://h:1"),
+        ("{backend: tgi, url: 'http://h:808080'}", "llm.url 'http://h:808080' is no URL. Write it as http://HOST:PORT"),
         ("{backend: tgi, url: 'http://h:1', concurrency: 0}", "it must be at least 1"),
         ("{backend: local, modle: m}", "Did you mean llm.model?"),
     ],
@@ -38,6 +41,13 @@ def load(folder, llm: str):
 def test_misuse_is_named_with_what_would_be_right(tmp_path, llm, says):
     with pytest.raises(RecipeError, match=re.escape(says)):
         load(tmp_path, llm)
+
+
+def test_a_most_of_money_without_a_price_is_refused(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("corpus: {path: docs}\nbudget: {max_cost: 5}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"budget\.max_cost is 5, and no token has a price.*budget\.prompt_price"):
+        load_recipe(tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml", ["budget.completion_price=2"]).budget.max_cost == 5
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,19 @@ def test_other_few_shot_prompts_are_other_rows(tmp_path):
     own = LLMRecipe(backend="local", model="m", prompts=str(write_prompts(tmp_path)))
     assert own.identity()["prompts"] != LLMRecipe(backend="local", model="m").identity()["prompts"]
     assert "prompts" not in LLMRecipe().identity()
+
+
+def test_other_weights_in_the_folder_of_a_local_model_are_other_rows(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    local = LLMRecipe(backend="local", model=str(tmp_path))
+    served = LLMRecipe(backend="openai", model=str(tmp_path), url="http://h:1")
+    before, of_server = local.identity(), served.identity()
+    assert local.identity() == before
+    weights.write_bytes(b"two")
+    assert local.identity() != before
+    assert served.identity() == of_server
+    assert "files" not in LLMRecipe(backend="local", model="org/name").identity()
 
 
 class TestAnotherBackendBehindTheCommand:

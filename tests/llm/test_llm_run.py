@@ -53,9 +53,8 @@ def test_a_recipe_runs_to_its_report_with_a_model_in_this_process(tmp_path, talk
     assert spent["prompt_tokens"] > 0
     assert spent["cost"] == pytest.approx(spent["prompt_tokens"] / 1000, abs=1e-4)
     assert f"was asked {spent['requests']:,} times: {spent['prompt_tokens']:,} prompt" in card
-    assert (
-        len(re.findall(r"so far: \d+ requests, .* tokens, cost", (tmp_path / "seen").read_text())) == 2
-    )  # writing, judging
+    # writing, judging; more where they take minutes
+    assert len(re.findall(r"so far: \d+ requests, .* tokens, cost", (tmp_path / "seen").read_text())) >= 2
 
 
 @pytest.mark.parametrize("judge", [False, True])

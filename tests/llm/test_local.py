@@ -1,18 +1,22 @@
 """`local` against an independent computation in 64 bit."""
 
 import asyncio
+import json
 import math
+import shutil
 from collections import Counter
+from pathlib import Path
 from statistics import fmean
 
 import pytest
 from causal import MULTI_BYTE, pairs, save_causal_model
+from transformers import T5Config
 
 from gecko_hf.errors import BoundaryError, LLMError
 from gecko_hf.llm.annotator import PromptedAnnotator
 from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt, Sampling
 from gecko_hf.llm.fewshot import load_prompts
-from gecko_hf.llm.local import LocalModel
+from gecko_hf.llm.local import LocalModel, require_checkpoint
 
 NATS = 1e-4
 
@@ -153,6 +157,33 @@ class TestGeneration:
         assert cut.finish_reason == "stop"
         assert cut.completion_tokens <= whole.completion_tokens
 
+    def test_a_text_costs_its_tokens_up_to_the_stop_string_whatever_its_company(self, causal_path, tmp_path):
+        folder = Path(shutil.copytree(causal_path, tmp_path / "padded"))
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": "<s>"}))
+        llm = LocalModel(str(folder), device="cpu")
+        prompts = [p for p, _ in pairs(6)]
+        whole = together(*(llm.generate(p, Sampling(temperature=0, max_tokens=20)) for p in prompts))
+        stopping = Sampling(temperature=0, max_tokens=20, stop=(whole[1].text[3:5],))
+        company = together(*(llm.generate(p, stopping) for p in prompts))
+        assert company == [together(llm.generate(p, stopping))[0] for p in prompts]
+        assert len({done.completion_tokens for done in company}) > 1
+
+    def test_what_a_checkpoint_would_have_generate_do_is_not_done(self, llm, causal_path, tmp_path):
+        folder = Path(shutil.copytree(causal_path, tmp_path / "own-ways"))
+        ways = {
+            "repetition_penalty": 1.5,
+            "no_repeat_ngram_size": 1,
+            "suppress_tokens": [*range(300)],
+            "min_length": 900,
+        }
+        (folder / "generation_config.json").write_text(json.dumps({**ways, "eos_token_id": [1, 7]}))
+        other = LocalModel(str(folder), device="cpu")
+        asked = Sampling(temperature=0, max_tokens=12)
+        prompt = pairs(2)[1][0]
+        assert together(other.generate(prompt, asked)) == together(llm.generate(prompt, asked))
+        assert other._end == [1, 7]  # which say what the model was trained to end with
+
 
 class TestIdentity:
     def test_the_revision_of_a_folder_is_that_of_its_weights(self, llm, causal_path, tmp_path):
@@ -160,6 +191,28 @@ class TestIdentity:
         other = LocalModel(str(save_causal_model(tmp_path / "other", seed=1)), device="cpu")
         assert llm.revision == same.revision != other.revision
         assert llm.id == str(causal_path)
+
+    @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+    def test_a_device_that_is_not_there_is_refused_before_weights_are_read(self, causal_path, device):
+        with pytest.raises(LLMError, match=rf"llm\.device is '{device}'.*llm\.device=auto"):
+            require_checkpoint(str(causal_path), None, device)
+        with pytest.raises(LLMError, match=rf"llm\.device is '{device}'"):
+            LocalModel(str(causal_path), device=device)
+
+    def test_a_model_that_is_not_causal_is_refused_by_its_configuration(self, causal_path, tmp_path):
+        folder = Path(shutil.copytree(causal_path, tmp_path / "t5"))
+        T5Config().save_pretrained(folder)
+        with pytest.raises(LLMError, match=r"t5.*causal language model.*llm\.model=PATH"):
+            require_checkpoint(str(folder), None, "cpu")
+        require_checkpoint(str(causal_path), None, "cpu")
+
+    def test_a_package_that_a_tokenizer_lacks_is_told_without_a_traceback(self, causal_path, monkeypatch):
+        def lacks(*_, **__):
+            raise ImportError("SentencePiece was not found.")
+
+        monkeypatch.setattr("gecko_hf.llm.local.AutoTokenizer.from_pretrained", lacks)
+        with pytest.raises(LLMError, match=r"cannot be loaded.*SentencePiece was not found"):
+            require_checkpoint(str(causal_path), None, "cpu")
 
     def test_a_folder_without_a_model_is_refused_with_what_to_give(self, tmp_path):
         with pytest.raises(LLMError, match=r"cannot be loaded as a causal language model.*llm\.model=PATH"):

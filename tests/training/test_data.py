@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.prompts import reworded
-from gecko_hf.source import pinned
+from gecko_hf.source import pinned, read_source, state
 from gecko_hf.source_recipe import check_columns
 from gecko_hf.training.data import build_set, columns, in_format, with_vectors
 from gecko_hf.training.mixture_recipe import NAME, TAKEN, DataRecipe, check_mixture, steps_shares
@@ -239,6 +239,15 @@ def test_two_halves_share_no_label_and_miss_none(source, tmp_path):
     assert seen[0] | seen[1] == set("abcdefgh")
     with pytest.raises(RecipeError, match=re.escape("Say where they are: columns: {label: COLUMN}")):
         build(DataRecipe(kind="pairs", source=source([{"query": "q", "positive": "p"}]), half="first"), tmp_path)
+
+
+def test_rows_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rows.jsonl").write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
+    recipe = DataRecipe(kind="pairs", source="~/rows.jsonl")
+    assert pinned(recipe, recipe.source, "mine") == recipe
+    assert state(recipe.source) == state(str(tmp_path / "rows.jsonl")) != []
+    assert read_source(recipe, recipe.source, "mine", "pairs", ["query", "positive"])["query"] == ["a"]
 
 
 def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
