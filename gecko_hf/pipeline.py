@@ -17,7 +17,6 @@ from rich.text import Text
 
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
-from gecko_hf.fret.decontaminate import check_test_sets
 from gecko_hf.llm.recipe import MODELS
 from gecko_hf.progress import View
 from gecko_hf.recipe import Recipe
@@ -31,12 +30,13 @@ from gecko_hf.run_folder import (
     working_in,
     write_record,
 )
-from gecko_hf.source import pinned, state
+from gecko_hf.source import state
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.estimate import estimate, space_needed
 from gecko_hf.stages.evaluate import evaluate_stage
 from gecko_hf.stages.fret import fret_stage
 from gecko_hf.stages.report import fret_report, report_stage
+from gecko_hf.stages.requirements import check_requirements, require_base, require_sources
 from gecko_hf.stages.run import Counts, Run
 from gecko_hf.stages.train import finetune_stage, prefinetune_stage
 from gecko_hf.training.processes import is_main, processes, sharded
@@ -200,7 +200,7 @@ def run(recipe: Recipe, console: Console, *, redo: bool = False, until: str = ST
             "accelerate launch -m gecko_hf finetune RECIPE"
         )
     check_requirements(recipe)
-    _require_base(recipe)
+    require_base(recipe)
     inputs = input_state(recipe.corpus)
     with working_in(recipe, redo=redo) as paths:
         steps = [step for step in plan(recipe, paths, inputs) if step.stage.name in _leading_to(until)]
@@ -215,7 +215,7 @@ def _run(job: Run, steps: list[Step]) -> None:
         what = "every stage" if len(steps) == len(STAGES) else " and ".join(step.stage.name for step in steps)
         console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True, markup=False)
         return
-    _require_sources(recipe, [step.stage.name for step in steps if not step.record])
+    require_sources(recipe, [step.stage.name for step in steps if not step.record])
     if any(step.stage.name == "fret" and not step.record for step in steps):
         from gecko_hf.llm.open import probe_models
 
@@ -291,7 +291,7 @@ def run_stage(recipe: Recipe, name: str, console: Console, *, redo: bool = False
             "shards. Launch with a whole model in each process: --config_file recipes/accelerate/ddp.yaml"
         )
     check_requirements(recipe)
-    _require_base(recipe)
+    require_base(recipe)
     with ExitStack() as held:
         with join_processes().main_process_first():
             # One process holds the folder for all.
@@ -329,40 +329,6 @@ def needs(recipe: Recipe, name: str) -> list[str]:
     own = not mixture or any(entry.is_own_fret for entry in mixture.values())
     corpus = ["corpus", "fret"] if own or recipe.finetune.evaluate_every else ["corpus"] if tests else []
     return ["prefinetune", *corpus]
-
-
-def check_requirements(recipe: Recipe) -> None:
-    """Refuse what is missing before any work: packages of the corpus, the base encoder's package."""
-    from gecko_hf.errors import require
-    from gecko_hf.model.encoder import resolve_base
-
-    resolve_base(recipe.encoder.base)
-    if recipe.corpus.source == "docstrings":
-        for package in recipe.corpus.packages:
-            require(package, "quickstart")
-
-
-def _require_base(recipe: Recipe) -> None:
-    """Refuse a base that is not there, before a run folder is made for it.
-
-    Once a run has begun its base is on record at its commit, and the Hub need not be asked again.
-    """
-    from gecko_hf.model.base_commit import known_commit
-    from gecko_hf.model.encoder import require_base
-
-    if known_commit(recipe.encoder, Paths(recipe.folder).logs) is None:
-        require_base(recipe.encoder.base, recipe.encoder.revision)
-
-
-def _require_sources(recipe: Recipe, todo: list[str]) -> None:
-    """Refuse a data set of a mixture, or a test set, that is not there: hours of other stages should not end at it."""
-    if {"prefinetune", "fret"} & {*todo}:
-        check_test_sets(recipe.fret.quality)
-    for name in ("prefinetune", "finetune"):
-        if name in todo:
-            for entry, block in getattr(recipe, name).mixture.items():
-                if block.source is not None:
-                    pinned(block, block.source, f"{name}.mixture.{entry}")
 
 
 def _do(job: Run, step: Step, *, record: bool = True) -> Step:

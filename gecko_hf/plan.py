@@ -17,9 +17,10 @@ from gecko_hf.fret.mine import FLOAT_BYTES, index_bytes
 from gecko_hf.fret.plan import CHARACTERS_A_TOKEN, SAMPLE, FRetPlan, Reader, Written, plan_fret
 from gecko_hf.llm.budget import MILLION, BudgetRecipe
 from gecko_hf.llm.recipe import ENDPOINTS, LLMRecipe
-from gecko_hf.pipeline import check_requirements, ensure_corpus
+from gecko_hf.pipeline import ensure_corpus
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import working_in
+from gecko_hf.stages.requirements import check_requirements
 from gecko_hf.stages.run import Run
 
 

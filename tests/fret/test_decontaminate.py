@@ -6,13 +6,11 @@ import re
 import datasets
 import pytest
 
-from gecko_hf import pipeline
 from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.score import retrieval_task
 from gecko_hf.evaluation.yardstick import YardstickQuery
 from gecko_hf.fret.decontaminate import TestSets, check_test_sets, load_test_sets, task_texts
 from gecko_hf.fret.recipe import QualityRecipe
-from gecko_hf.recipe import load_recipe
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
 
@@ -134,13 +132,6 @@ def test_a_file_that_cannot_be_read_is_named_with_what_is_expected(tmp_path, fil
     where = tmp_path / "a.csv" if "a.csv" in files else tmp_path  # of a folder a .csv is not read
     with pytest.raises(RecipeError, match=rf"{re.escape(says)}.*Give \.jsonl or \.parquet files"):
         check_test_sets(QualityRecipe(test_sets=[str(where)]))
-
-
-def test_a_run_looks_at_its_test_sets_before_any_work_that_reads_them():
-    recipe = load_recipe("recipes/domain", ["corpus.path=docs", "fret.quality.test_sets=[SciFakt]"])
-    with pytest.raises(RecipeError, match="'SciFakt' is neither"):
-        pipeline._require_sources(recipe, ["fret"])
-    pipeline._require_sources(recipe, ["report"])
 
 
 def test_no_test_sets_mean_no_check():

@@ -1,0 +1,59 @@
+"""What a run needs that is not made by it: packages, base, data sets; looked for before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from gecko_hf.fret.decontaminate import check_test_sets
+from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import Paths
+from gecko_hf.source import pinned
+
+
+def check_requirements(recipe: Recipe) -> None:
+    """Refuse what is missing before any work: packages of the corpus, the base encoder's package.
+
+    Raises:
+        MissingExtraError: Naming the package, and how to install it.
+    """
+    from gecko_hf.errors import require
+    from gecko_hf.model.encoder import resolve_base
+
+    resolve_base(recipe.encoder.base)
+    if recipe.corpus.source == "docstrings":
+        for package in recipe.corpus.packages:
+            require(package, "quickstart")
+
+
+def require_base(recipe: Recipe) -> None:
+    """Refuse a base that is not there, before a run folder is made for it.
+
+    Once a run has begun its base is on record at its commit, and the Hub need not be asked again.
+
+    Raises:
+        RecipeError: If there is no such base.
+    """
+    from gecko_hf.model import encoder
+    from gecko_hf.model.base_commit import known_commit
+
+    if known_commit(recipe.encoder, Paths(recipe.folder).logs) is None:
+        encoder.require_base(recipe.encoder.base, recipe.encoder.revision)
+
+
+def require_sources(recipe: Recipe, todo: Collection[str]) -> None:
+    """Refuse a data set of a mixture, or a test set, that is not there: hours of other stages should not end at it.
+
+    Args:
+        recipe: What will run.
+        todo: Names of the stages that are not done.
+
+    Raises:
+        RecipeError: Naming it.
+    """
+    if {"prefinetune", "fret"} & {*todo}:
+        check_test_sets(recipe.fret.quality)
+    for name in ("prefinetune", "finetune"):
+        if name in todo:
+            for entry, block in getattr(recipe, name).mixture.items():
+                if block.source is not None:
+                    pinned(block, block.source, f"{name}.mixture.{entry}")
