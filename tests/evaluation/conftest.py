@@ -1,6 +1,15 @@
-"""A real model with real tokens: all-MiniLM-L6-v2 from its wheel, which the quickstart extra brings."""
+"""Models to measure: a tiny one as a run leaves it, and all-MiniLM-L6-v2 from its wheel, which the quickstart extra brings."""
 
 import pytest
+
+from gecko_hf.model.encoder import load_encoder, save_encoder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tiny_model_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "mine" / "model"
+    save_encoder(load_encoder(str(tiny_model_path), 48), folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,6 @@ from gecko_hf.model.encoder import load_encoder, save_encoder
 
 
 @pytest.fixture(scope="module")
-def model_folder(tiny_model_path, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "mine" / "model"
-    save_encoder(load_encoder(str(tiny_model_path), 48), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def roberta(tiny_model_path, tmp_path_factory):
     """A model that counts its positions from behind the padding's place, which is 1 there."""
     bare, folder = tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("roberta")

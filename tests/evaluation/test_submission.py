@@ -19,18 +19,10 @@ from gecko_hf.evaluation import send as sending
 from gecko_hf.evaluation.card_section import run_set_aside
 from gecko_hf.evaluation.declaration import read_declaration
 from gecko_hf.evaluation.model import open_model
-from gecko_hf.model.encoder import load_encoder, save_encoder
 
 HUB_ID = "org/mine"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DECLARED = "license: apache-2.0\ntraining_datasets: []\nadapted_from: sentence-transformers/all-MiniLM-L6-v2\n"
-
-
-@pytest.fixture(scope="module")
-def model_folder(tiny_model_path, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "mine" / "model"
-    save_encoder(load_encoder(str(tiny_model_path), 48), folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,6 @@ def load(folder, llm: str):
         ("{backend: openai, url: 'http://h:1'}", "llm.model is missing. Name the model as the server calls it"),
         ("{backend: tgi, url: 'h:1'}", "llm.url 'h:1' is no URL. Write it as http://HOST:PORT"),
         ("{backend: openai, model: m, url: 'http://h:1/v1'}", "ends in a route. Give the base URL: http://h:1"),
-        ("{backend: sglang, model: m, url: 'http://h:1/generate'}", "ends in a route. Give the base URL: http://h:1"),
-        ("{backend: openai, model: m, url: 'http://h:1/v1/chat/completions'}", "Give the base URL: http://h:1"),
         ("{backend: tgi, url: 'http://h:808080'}", "llm.url 'http://h:808080' is no URL. Write it as http://HOST:PORT"),
         ("{backend: tgi, url: 'http://h:1', concurrency: 0}", "it must be at least 1"),
         ("{backend: local, modle: m}", "Did you mean llm.model?"),
@@ -41,6 +39,12 @@ def load(folder, llm: str):
 def test_misuse_is_named_with_what_would_be_right(tmp_path, llm, says):
     with pytest.raises(RecipeError, match=re.escape(says)):
         load(tmp_path, llm)
+
+
+@pytest.mark.parametrize("route", ["/v1", "/generate", "/v1/completions", "/v1/chat/completions"])
+def test_a_url_with_a_route_is_answered_with_its_base(tmp_path, route):
+    with pytest.raises(RecipeError, match=r"ends in a route\. Give the base URL: http://h:1$"):
+        load(tmp_path, f"{{backend: sglang, model: m, url: 'http://h:1{route}'}}")
 
 
 def test_a_most_of_money_without_a_price_is_refused(tmp_path):
