@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 install: $(STAMP)
 
 # torch is installed first, alone and at its pin, in the build that pip's index has for this machine. On Linux that may be the
-# one with CUDA, which works as well and is some gigabytes; PIP_EXTRA_INDEX_URL with PyTorch's index of CPU builds avoids it.
+# one with CUDA, which is some gigabytes; PIP_EXTRA_INDEX_URL with PyTorch's index of CPU builds avoids it.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip

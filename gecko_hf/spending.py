@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from gecko_hf.errors import OutputError
 from gecko_hf.llm.budget import Budget
 from gecko_hf.progress import Report, View
 from gecko_hf.recipe import Recipe
@@ -58,7 +59,8 @@ def task_with_spending(view: View, recipe: Recipe, paths: Paths, description: st
 
     def watch() -> None:  # beside the work, which may report nothing for hours: it writes a part's queries in one go
         while not over.wait(TOLD_EVERY):
-            tell()
+            with suppress(OutputError):  # of a store that is locked for long; whoever needs it next says so
+                tell()
 
     watcher = threading.Thread(target=watch, daemon=True)
     with view.task(description) as report:

@@ -68,9 +68,7 @@ def test_how_a_model_is_reached_and_what_it_may_cost_can_change_and_workers_read
 
 def test_a_folder_in_which_nothing_was_finished_can_be_taken_over(recipe, tmp_path):
     paths = open_run_folder(recipe("corpus.path=typo"), redo=False)
-    write_json(
-        {"base": "org/base", "revision": None, "commit": "c"}, paths.logs / "base.json"
-    )  # what a base on the Hub leaves
+    write_json({"base": "org/base", "commit": "c"}, paths.logs / "base.json")  # what a base on the Hub leaves
     write_json([{"step": 1}], paths.logs / "prefinetune_curve.json")
     open_run_folder(recipe(), redo=False)
     assert load_run_recipe(tmp_path / "run") == recipe()

@@ -4,6 +4,7 @@ import io
 import re
 import time
 from contextlib import closing
+from pathlib import Path
 
 from rich.console import Console
 
@@ -13,10 +14,12 @@ from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
 from gecko_hf.run_folder import Paths
 
+DOMAIN = Path(__file__).parents[1] / "recipes" / "domain"
+
 
 def test_what_was_spent_is_told_while_work_reports_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(spending, "TOLD_EVERY", 0.02)
-    recipe = load_recipe("recipes/domain", ["corpus.path=docs", "llm.backend=local", "llm.model=m"])
+    recipe = load_recipe(DOMAIN, ["corpus.path=docs", "llm.backend=local", "llm.model=m"])
     seen, paths = io.StringIO(), Paths(tmp_path)
     with (
         closing(Answers(paths.answers)) as answers,

@@ -31,10 +31,10 @@ def compare(
     from gecko_hf.evaluation import compare as comparing
     from gecko_hf.evaluation.paper import paper_markdown, paper_table
     from gecko_hf.evaluation.results import read_results
+    from gecko_hf.evaluation.tasks import refuse_tasks_of_paper
     from gecko_hf.hub.comparison import plot_comparison
 
-    if paper and tasks:
-        raise EvaluationError("--paper has the paper's tasks, so --tasks would do nothing. Leave one of the two out.")
+    refuse_tasks_of_paper(paper, tasks)
     if plot and plot.suffix != ".svg":
         raise EvaluationError(f"--plot writes SVG, not {plot.suffix or 'a file without an ending'}: name a file.svg.")
     for file in (markdown, plot):

@@ -20,14 +20,12 @@ def doctor(
 ) -> None:
     """Show which prefix every task is read with, and check that all routes to a vector agree. Exit code 1: findings."""
     quiet_libraries()
-    from gecko_hf.errors import EvaluationError
     from gecko_hf.evaluation.doctor import check_parity, findings
     from gecko_hf.evaluation.model import open_model, use_paper_prompts
     from gecko_hf.evaluation.prompt_report import prompt_table, task_rows, type_rows
-    from gecko_hf.evaluation.tasks import mteb_tasks, paper_tasks
+    from gecko_hf.evaluation.tasks import mteb_tasks, paper_tasks, refuse_tasks_of_paper
 
-    if paper and tasks:
-        raise EvaluationError("--paper has the paper's tasks, so --tasks would do nothing. Leave one of the two out.")
+    refuse_tasks_of_paper(paper, tasks)
     opened = open_model(model, revision=revision)
     if paper:
         use_paper_prompts(opened.model)

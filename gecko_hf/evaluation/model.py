@@ -109,13 +109,12 @@ def require_device(device: str) -> None:
     Raises:
         EvaluationError: With torch's reason.
     """
-    import torch
+    from gecko_hf.model.device import open_device
 
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-        raise EvaluationError(f"--device {device} cannot be used: {why} Name another, for example cpu.") from error
+        open_device(device)
+    except ValueError as error:
+        raise EvaluationError(f"--device {device} cannot be used: {error} Name another, for example cpu.") from error
 
 
 def _require_positions(model: SentenceTransformer, length: int, source: str) -> None:

@@ -40,6 +40,16 @@ def paper_tasks() -> list[AbsTask]:
     return benchmark_tasks(PAPER_BENCHMARK)
 
 
+def refuse_tasks_of_paper(paper: bool, names: Sequence[str] | None) -> None:
+    """Refuse names of tasks beside the paper's, in a command that shows one or the other.
+
+    Raises:
+        EvaluationError: If both are given.
+    """
+    if paper and names:
+        raise EvaluationError("--paper has the paper's tasks, so --tasks would do nothing. Leave one of the two out.")
+
+
 def splits_of(task: AbsTask) -> dict[str, list[str]]:
     """What a task is measured on: each split with its subsets. A benchmark may ask for fewer than the task by itself has."""
     return {split: sorted(task.hf_subsets) for split in task.eval_splits}

@@ -35,6 +35,7 @@ from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, Sp
 from gecko_hf.llm.batcher import Batcher, Gathered
 from gecko_hf.llm.fingerprint import weights_revision
 from gecko_hf.llm.spans import boundaries, check_prefix
+from gecko_hf.model.device import open_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +70,17 @@ def require_checkpoint(path: str, revision: str | None, device: str) -> None:
 
 
 def _usable(name: str) -> torch.device:
-    """The device of that name, known to take a number.
+    """The device that a recipe names.
 
     Raises:
-        LLMError: If there is none, or this build of torch does not know it.
+        LLMError: If it cannot be used here.
     """
     try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a build without CUDA
+        return open_device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except ValueError as error:
         raise LLMError(
-            f"llm.device is {name!r}, which cannot be used here: {' '.join(str(error).split())[:200]} Take the device that is "
-            "there: llm.device=auto"
+            f"llm.device is {name!r}, which cannot be used here: {error} Take the device that is there: llm.device=auto"
         ) from error
-    return device
 
 
 @contextmanager
