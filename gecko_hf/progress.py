@@ -21,6 +21,7 @@ from rich.text import Text
 
 Report = Callable[[int, int | None], None]
 PLAIN_EVERY = 15.0  # seconds between two lines of a bar where nothing can be redrawn
+RECENT = 600.0  # seconds that rates are taken over: work that went on begins with what was done before, or kept answers
 
 
 class _Rate(ProgressColumn):
@@ -31,11 +32,11 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "", style="cyan")
 
 
-def time_left(seconds: float, done: int, total: int | None) -> str:
-    """`, about 3 min left`, from the mean rate so far; empty where nothing is done or the whole is not known."""
-    if not done or not total:
+def time_left(task: Task) -> str:
+    """`, about 3 min left`, from the rate of late; empty where that or the whole is not known."""
+    left = task.time_remaining
+    if left is None:
         return ""
-    left = seconds / done * (total - done)
     return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
 
 
@@ -57,6 +58,8 @@ class View:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
+            get_time=lambda: time.monotonic(),
+            speed_estimate_period=RECENT,
             disable=not console.is_terminal,
         )
 
@@ -74,14 +77,15 @@ class View:
     def task(self, description: str) -> Iterator[Report]:
         """A bar for one piece of work; call what it yields with (done, total)."""
         bar = self._progress.add_task(description, total=None)
-        start = last = time.monotonic()
+        state = self._progress.tasks[-1]
+        last = time.monotonic()
 
         def report(done: int, total: int | None) -> None:
             nonlocal last
             self._progress.update(bar, completed=done, total=total)
             if not self.console.is_terminal and time.monotonic() - last >= PLAIN_EVERY:
                 last = time.monotonic()
-                self.say(f"  {description}: {done} of {total or '?'}{time_left(last - start, done, total)}")
+                self.say(f"  {description}: {done} of {total or '?'}{time_left(state)}")
 
         try:
             yield report

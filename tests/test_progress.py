@@ -2,35 +2,39 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
 from gecko_hf import progress
-from gecko_hf.progress import View, time_left
+from gecko_hf.progress import View
 
 
-@pytest.mark.parametrize(
-    ("seconds", "done", "total", "says"),
-    [
-        (10, 5, 20, ", about 30 s left"),
-        (60, 1, 4, ", about 3 min left"),
-        (10, 0, 20, ""),  # nothing is known yet
-        (10, 5, None, ""),
-        (10, 20, 20, ", about 0 s left"),
-    ],
-)
-def test_the_time_left_follows_from_the_mean_rate(seconds, done, total, says):
-    assert time_left(seconds, done, total) == says
+def lines_of(monkeypatch, reports):
+    """What is printed of `(second, done, total)` reports to one bar."""
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with View(Console(file=out)).task("training") as report:
+        for now[0], done, total in reports:
+            report(done, total)
+    return out.getvalue().splitlines()
 
 
 def test_without_a_terminal_a_bar_is_a_line_now_and_then(monkeypatch):
-    clock = iter([0.0, 4.0, 20.0, 20.0, 24.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    out = io.StringIO()
-    with View(Console(file=out)).task("training") as report:
-        for done in (1, 2, 3):
-            report(done, 4)
-    assert out.getvalue() == "  training: 2 of 4, about 20 s left\n"
+    reports = [(4.0, 1, 4), (14.0, 2, 4), (24.0, 3, 4), (25.0, 4, 4)]
+    assert lines_of(monkeypatch, reports) == ["  training: 3 of 4, about 10 s left"]
+
+
+def test_long_times_are_told_in_minutes(monkeypatch):
+    assert lines_of(monkeypatch, [(1.0, 1, 4), (61.0, 2, 4)]) == ["  training: 2 of 4, about 2 min left"]
+
+
+def test_what_was_done_before_tells_nothing_of_the_time_left(monkeypatch):
+    reports = [(1.0, 50, 100), (21.0, 51, 100)]  # goes on at 50, and needs 20 seconds a step
+    assert lines_of(monkeypatch, reports) == ["  training: 51 of 100, about 16 min left"]
+
+
+def test_no_time_is_told_of_what_is_not_known(monkeypatch):
+    assert lines_of(monkeypatch, [(20.0, 5, 20)]) == ["  training: 5 of 20"]  # one report has no rate
+    assert lines_of(monkeypatch, [(1.0, 5, None), (20.0, 6, None)]) == ["  training: 6 of ?"]
 
 
 def test_a_line_is_printed_in_one_piece_and_as_it_is():

@@ -107,9 +107,6 @@ def executor_for(
 def _run_here(step: Step, parts: int, report: Report) -> None:
     step.report = report
     for rank in range(parts):
-        if parts > 1:
-            report(rank, parts)
-            step.report = None
         step(None, rank, parts)
 
 

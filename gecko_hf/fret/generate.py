@@ -9,7 +9,7 @@ from typing import Literal
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.errors import ReplyError
-from gecko_hf.llm.base import Annotator, PassagePrompt
+from gecko_hf.llm.base import Annotator, PassagePrompt, Told
 from gecko_hf.llm.fewshot import one_line
 from gecko_hf.llm.reply import parse_reply
 
@@ -56,7 +56,7 @@ def draw_tasks(
 
 
 def generate_queries(
-    llm: Annotator, seeds: Sequence[Passage], asked: Sequence[str | None]
+    llm: Annotator, seeds: Sequence[Passage], asked: Sequence[str | None], *, told: Told | None = None
 ) -> tuple[list[GeneratedQuery], list[Rejected]]:
     """Have the LLM write one (task, query) for each seed passage.
 
@@ -64,11 +64,13 @@ def generate_queries(
         llm: The writer.
         seeds: The seed passages.
         asked: For each seed the task that the LLM is asked for; None lets it name one itself.
+        told: Is told how many replies there are.
 
     Returns:
         The queries in the order of the seeds, and the seeds whose replies did not parse.
     """
-    replies = llm.generate([PassagePrompt(p.id, p.title, p.text, task=t) for p, t in zip(seeds, asked, strict=True)])
+    prompts = [PassagePrompt(p.id, p.title, p.text, task=t) for p, t in zip(seeds, asked, strict=True)]
+    replies = llm.generate(prompts, told=told)
     queries: list[GeneratedQuery] = []
     rejected: list[Rejected] = []
     for passage, reply in zip(seeds, replies, strict=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gecko_hf.corpus.passages import Passage
-from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, Judgement, PassagePrompt
+from gecko_hf.llm.base import RELEVANCE_LABELS, Annotator, Judgement, PassagePrompt, Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,12 @@ class Ranked:
 
 
 def judge(
-    llm: Annotator, queries: Sequence[str], candidates: Sequence[Sequence[Passage]], *, one_pass: bool = False
+    llm: Annotator,
+    queries: Sequence[str],
+    candidates: Sequence[Sequence[Passage]],
+    *,
+    one_pass: bool = False,
+    told: Told | None = None,
 ) -> list[list[Judgement]]:
     """QL(q, p) and the label log-likelihoods behind RC(q, p), for every candidate of every query.
 
@@ -34,6 +39,7 @@ def judge(
         queries: Queries.
         candidates: Passages of each query.
         one_pass: Whether both come from one prompt (see `PromptedAnnotator.judge`).
+        told: Is told how many pairs have been judged.
 
     Raises:
         LLMError: If this judge cannot do that.
@@ -46,7 +52,8 @@ def judge(
     )
     pairs = [(queries[i], candidates[i][j]) for i, j in places]
     prompts = [PassagePrompt(p.id, p.title, p.text, query=q) for q, p in pairs]
-    scores = dict(zip(places, llm.judge(prompts, RELEVANCE_LABELS, one_pass=one_pass), strict=True))
+    judged = llm.judge(prompts, RELEVANCE_LABELS, one_pass=one_pass, told=told)
+    scores = dict(zip(places, judged, strict=True))
     return [[scores[i, j] for j in range(len(row))] for i, row in enumerate(candidates)]
 
 

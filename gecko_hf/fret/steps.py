@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Protocol, SupportsInt
 
 import datasets
@@ -35,7 +36,7 @@ from gecko_hf.fret.quality import check, duplicates
 from gecko_hf.fret.rank import judge
 from gecko_hf.fret.recipe import FRetRecipe
 from gecko_hf.fret.work import WorkFolder
-from gecko_hf.llm.base import Annotator
+from gecko_hf.llm.base import Annotator, Told
 from gecko_hf.model.vectors import Vectors
 from gecko_hf.text import lead
 
@@ -43,7 +44,7 @@ Report = Callable[[int, int | None], None]  # (done, total)
 SEEDS = "seeds.parquet"
 LLM = "llm.json"
 DROPPED = "dropped.jsonl"
-CHUNK = 256  # queries that are judged between two progress reports
+CHUNK = 256  # queries whose candidates are looked up and judged together
 
 
 class Workshop(Protocol):
@@ -114,7 +115,7 @@ def require_same_llm(work: WorkFolder, llm: Annotator) -> None:
 
 
 def write_and_check(
-    shop: Workshop, seeds: Sequence[Passage], asked: Sequence[str | None]
+    shop: Workshop, seeds: Sequence[Passage], asked: Sequence[str | None], *, told: Told | None = None
 ) -> tuple[list[GeneratedQuery], list[Rejected]]:
     """A task and a query for each seed; what does not parse or fails a gate is set aside.
 
@@ -122,8 +123,9 @@ def write_and_check(
         shop: Its writer, gates and test sets.
         seeds: The seed passages.
         asked: For each seed the task that is asked for; None lets the writer name one.
+        told: Is told how many seeds have been written for.
     """
-    written, rejected = generate_queries(shop.llm, seeds, asked)
+    written, rejected = generate_queries(shop.llm, seeds, asked, told=told)
     passages = {p.id: p for p in seeds}
     kept = []
     for query in written:
@@ -171,6 +173,17 @@ class Step(PipelineStep):  # type: ignore[misc]  # datatrove has no types
         """Make a part."""
         raise NotImplementedError
 
+    def seeds(self, rank: int, size: int) -> tuple[pa.Table, Callable[[float], None]]:
+        """The seeds of a part of that size, and whom to tell what share of them is done; what is told are seeds of the build."""
+        table = self.work.read_table(SEEDS)
+        part = table.slice(rank * size, size)
+
+        def tell(share: float) -> None:
+            if self.report:
+                self.report(rank * size + round(share * part.num_rows), table.num_rows)
+
+        return part, tell
+
 
 class WriteQueries(Step):
     """A task and a query for each seed of a part."""
@@ -181,10 +194,12 @@ class WriteQueries(Step):
     def make(self, rank: int, world_size: int) -> None:
         """Write the queries of a part."""
         shop = self.open_workshop()
-        seeds = seeds_of(self.work, rank, shop.recipe.part)
+        seeds, tell = self.seeds(rank, shop.recipe.part)
         require_same_llm(self.work, shop.llm)
         passages = [shop.corpus[row] for row in seeds["row"].to_pylist()]
-        kept, rejected = write_and_check(shop, passages, seeds["task"].to_pylist())
+        kept, rejected = write_and_check(
+            shop, passages, seeds["task"].to_pylist(), told=lambda done: tell(done / len(passages))
+        )
         self.stat_update("queries", value=len(kept))
         self.stat_update("set_aside", value=len(rejected))
         self.work.write_lines(self.makes.format(rank), [*map(asdict, kept), *map(asdict, rejected)])
@@ -224,10 +239,10 @@ class JudgeCandidates(Step):
         dropped = {row["seed_id"] for row in self.work.read_lines(DROPPED)}
         queries = [q for q in queries_of(self.work, rank) if q.seed_id not in dropped]
         first = rank * shop.recipe.part
-        seeds = seeds_of(self.work, rank, shop.recipe.part)["row"].to_pylist()
-        row_of = {shop.corpus[row].id: row for row in seeds}
+        seeds, tell = self.seeds(rank, shop.recipe.part)
+        row_of = {shop.corpus[row].id: row for row in seeds["row"].to_pylist()}
         labels, rows = [labels_table([])], [rows_table([])]  # tables: rows in Python hold several objects a number
-        for chosen, candidates in self._labels(shop, queries, [row_of[q.seed_id] for q in queries]):
+        for chosen, candidates in self._labels(shop, queries, [row_of[q.seed_id] for q in queries], tell):
             numbered = [{"query_id": i, **row} for i, row in enumerate(chosen, first)]
             first += len(numbered)
             labels.append(labels_table(numbered))
@@ -238,7 +253,11 @@ class JudgeCandidates(Step):
         self.work.write(self.makes.format(rank), parquet(datasets.concatenate_datasets(labels)))
 
     def _labels(
-        self, shop: Workshop, queries: Sequence[GeneratedQuery], seed_rows: Sequence[int]
+        self,
+        shop: Workshop,
+        queries: Sequence[GeneratedQuery],
+        seed_rows: Sequence[int],
+        tell: Callable[[float], None],
     ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Passage]]]:
         """For each chunk of queries their labels, and all candidates by their ids."""
         if not queries:
@@ -251,7 +270,8 @@ class JudgeCandidates(Step):
         for start in range(0, len(queries), CHUNK):
             part = queries[start : start + CHUNK]
             found = [[shop.corpus[row] for row in rows] for rows in mined.rows[start : start + CHUNK].tolist()]
-            judged = judge(shop.llm, [q.query for q in part], found, one_pass=shop.recipe.one_pass)
+            told = partial(_tell_pairs, tell, start, mined.rows.shape)
+            judged = judge(shop.llm, [q.query for q in part], found, one_pass=shop.recipe.one_pass, told=told)
             by_id = {p.id: p for passages in found for p in passages}
             labels = []
             for i, (query, passages, scores) in enumerate(zip(part, found, judged, strict=True), start):
@@ -267,13 +287,12 @@ class JudgeCandidates(Step):
                 )
                 labels.append(label(record, shop.recipe, shop.seed, by_id.__getitem__, shop.tests) | provenance)
             yield labels, by_id
-            if self.report:
-                self.report(start + len(found), len(queries))
 
 
-def seeds_of(work: WorkFolder, part: int, size: int) -> pa.Table:
-    """The seeds of a part."""
-    return work.read_table(SEEDS).slice(part * size, size)
+def _tell_pairs(tell: Callable[[float], None], start: int, shape: tuple[int, int], pairs: int) -> None:
+    """Tell the share of (queries, candidates) that is judged, of which `start` queries were before."""
+    queries, candidates = shape
+    tell((start + pairs / candidates) / queries)
 
 
 def queries_of(work: WorkFolder, part: int) -> list[GeneratedQuery]:

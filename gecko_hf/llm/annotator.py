@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from gecko_hf.errors import BudgetError, ReplyError
-from gecko_hf.llm.base import Capability, Judgement, LanguageModel, PassagePrompt, Sampling
+from gecko_hf.llm.base import Capability, Judgement, LanguageModel, PassagePrompt, Sampling, Told
 from gecko_hf.llm.fewshot import FewShotPrompts
 from gecko_hf.llm.reply import parse_reply
 from gecko_hf.llm.spans import score_all
@@ -64,12 +65,17 @@ class PromptedAnnotator:
             "prompts": dict(self.prompts.hashes),
         }
 
-    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
+    def generate(self, prompts: Sequence[PassagePrompt], *, told: Told | None = None) -> list[str]:
         """P_QG: a reply for each passage, `Task: ...` and `Query: ...` on two lines wherever the model kept to it."""
-        return self._each(self._write, prompts)
+        return self._each(self._write, prompts, told)
 
     def judge(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+        self,
+        prompts: Sequence[PassagePrompt],
+        labels: Sequence[str],
+        *,
+        one_pass: bool = False,
+        told: Told | None = None,
     ) -> list[Judgement]:
         """P_QL and P_RC: the mean log-likelihood of each query's tokens given its passage, and each label's behind both.
 
@@ -80,6 +86,7 @@ class PromptedAnnotator:
             labels: Relevance labels, worst first.
             one_pass: Whether QL comes from P_RC too, whose text holds the query: one request less of each pair. It is then
                 the likelihood behind P_RC's head instead of P_QL's (ours; the paper has two prompts).
+            told: Is told after each pair how many there are.
 
         Raises:
             ValueError: If a prompt has no query.
@@ -100,7 +107,7 @@ class PromptedAnnotator:
             of_query = scored[0 if one_pass else -1].spans[-1]
             return Judgement(of_query.mean, tuple(score.spans[0].total for score in scored[: len(labels)]))
 
-        return self._each(scores, prompts)
+        return self._each(scores, prompts, told)
 
     async def _write(self, prompt: PassagePrompt) -> str:
         stop = ("\n",) if prompt.task else ("\n\n",)
@@ -125,16 +132,20 @@ class PromptedAnnotator:
         digest = hashlib.sha256(f"{self.seed}:{key}:{attempt}".encode()).digest()
         return int.from_bytes(digest[:4]) % (2**31 - 1) + 1  # positive and 31 bit, which every server takes
 
-    def _each(self, ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+    def _each(self, ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], told: Told | None) -> list[Result]:
         async def session() -> list[Result]:
             async with self.model:
-                return await map_in_order(ask, items)
+                return await map_in_order(ask, items, told=told)
 
         return asyncio.run(session())
 
 
 async def map_in_order(
-    ask: Callable[[Item], Awaitable[Result]], items: Sequence[Item], window: int = WINDOW
+    ask: Callable[[Item], Awaitable[Result]],
+    items: Sequence[Item],
+    window: int = WINDOW,
+    *,
+    told: Told | None = None,
 ) -> list[Result]:
     """Ask for every item, `window` of them waiting at a time; results in the order of the items.
 
@@ -142,11 +153,13 @@ async def map_in_order(
     The first error ends the others and is raised; a spent budget lets them have what is already on its way.
     """
     results: list[Any] = [None] * len(items)
-    todo = iter(enumerate(items))
+    todo, answered = iter(enumerate(items)), itertools.count(1)
 
     async def worker() -> None:
         for i, item in todo:
             results[i] = await ask(item)
+            if told:
+                told(next(answered))
 
     workers: list[asyncio.Task[None]] = []
     try:

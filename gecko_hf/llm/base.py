@@ -8,7 +8,7 @@ through FRet's prompts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 RELEVANCE_LABELS = ("Not Relevant", "Somewhat Relevant", "Highly Relevant")
 
 Span = tuple[int, int]  # character offsets into a text, end exclusive
+Told = Callable[[int], None]  # is told how many of the prompts have been answered, now and then
 
 
 class Capability(StrEnum):
@@ -153,11 +154,16 @@ class Annotator(Protocol):
     def settings(self) -> dict[str, Any]:
         """Sampling and scoring settings, for the provenance of what it wrote."""
 
-    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
+    def generate(self, prompts: Sequence[PassagePrompt], *, told: Told | None = None) -> list[str]:
         """P_QG: for each passage a reply of the form `Task: ...` and `Query: ...` on two lines."""
 
     def judge(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+        self,
+        prompts: Sequence[PassagePrompt],
+        labels: Sequence[str],
+        *,
+        one_pass: bool = False,
+        told: Told | None = None,
     ) -> list[Judgement]:
         """P_QL and P_RC: the scores of each (query, passage).
 
@@ -165,6 +171,7 @@ class Annotator(Protocol):
             prompts: Passages, each with its query.
             labels: Relevance labels, worst first.
             one_pass: Whether both are read from one prompt.
+            told: Is told how far this is.
 
         Raises:
             LLMError: If this judge has no such prompt.

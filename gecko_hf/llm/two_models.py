@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gecko_hf.llm.base import Annotator, Capability, Judgement, PassagePrompt
+from gecko_hf.llm.base import Annotator, Capability, Judgement, PassagePrompt, Told
 
 
 class WriterAndJudge:
@@ -40,16 +40,21 @@ class WriterAndJudge:
         """The settings of each."""
         return {"queries": self.writer.settings, "scores": self.judging.settings}
 
-    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
+    def generate(self, prompts: Sequence[PassagePrompt], *, told: Told | None = None) -> list[str]:
         """P_QG, by the writer."""
-        return self.writer.generate(prompts)
+        return self.writer.generate(prompts, told=told)
 
     def judge(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+        self,
+        prompts: Sequence[PassagePrompt],
+        labels: Sequence[str],
+        *,
+        one_pass: bool = False,
+        told: Told | None = None,
     ) -> list[Judgement]:
         """P_QL and P_RC, by the judge.
 
         Raises:
             LLMError: If `one_pass` is asked of a judge without such a prompt.
         """
-        return self.judging.judge(prompts, labels, one_pass=one_pass)
+        return self.judging.judge(prompts, labels, one_pass=one_pass, told=told)

@@ -28,7 +28,7 @@ import Stemmer
 
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.bags import Bag, Bags
-from gecko_hf.llm.base import Capability, Judgement, PassagePrompt
+from gecko_hf.llm.base import Capability, Judgement, PassagePrompt, Told
 from gecko_hf.prompts import SEARCH_RESULT
 from gecko_hf.text import STOP_WORDS, is_prose, lead, sentences, words
 
@@ -36,6 +36,7 @@ MIN_QUERY_WORDS = 3
 DRAWS = 20  # ours: choices of words that are tried for one that keeps enough; the best of them is taken
 SENTENCES, MAX_SOURCE_WORDS, SHARED_TERMS = 12, 25, 2  # ours: which other sentences are about what the opening is about
 BM25_K1, BM25_B = 1.2, 0.75  # the values that Robertson & Zaragoza recommend
+TOLD_EVERY = 512  # prompts between two words on how far it is
 RECENT = 512  # queries whose terms are kept: more than a chunk has, which asks about each with every candidate
 GRADE_CUTS, GRADE_SLOPE = (0.25, 0.5), 12.0  # ours: ranks do not depend on them, since the top label is monotone
 
@@ -99,12 +100,17 @@ class UnigramAnnotator:
             "bm25": {"k1": BM25_K1, "b": BM25_B},
         }
 
-    def generate(self, prompts: Sequence[PassagePrompt]) -> list[str]:
+    def generate(self, prompts: Sequence[PassagePrompt], *, told: Told | None = None) -> list[str]:
         """An extractive (task, query) for each passage; a passage without prose gives an empty query."""
-        return [f"Task: {p.task or SEARCH_RESULT}\nQuery: {self._query(p)}" for p in prompts]
+        return [f"Task: {p.task or SEARCH_RESULT}\nQuery: {self._query(p)}" for p in _telling(prompts, told)]
 
     def judge(
-        self, prompts: Sequence[PassagePrompt], labels: Sequence[str], *, one_pass: bool = False
+        self,
+        prompts: Sequence[PassagePrompt],
+        labels: Sequence[str],
+        *,
+        one_pass: bool = False,
+        told: Told | None = None,
     ) -> list[Judgement]:
         """Query likelihood and graded relevance of each (query, passage).
 
@@ -119,7 +125,7 @@ class UnigramAnnotator:
             raise LLMError(f"{self.id} has no prompt that QL and RC could share; leave fret.one_pass out.")
         if len(labels) != len(GRADE_CUTS) + 1:
             raise ValueError(f"Got {len(labels)} labels; this backend grades on {len(GRADE_CUTS) + 1}, worst first.")
-        return [self._judged(p) for p in prompts]
+        return [self._judged(p) for p in _telling(prompts, told)]
 
     def _query(self, prompt: PassagePrompt) -> str:
         digest = hashlib.sha256(f"{self.seed}:{prompt.key}".encode()).digest()
@@ -214,3 +220,13 @@ class UnigramAnnotator:
     def _grades(share: float) -> tuple[float, ...]:
         above = [1 / (1 + math.exp(-GRADE_SLOPE * (share - cut))) for cut in GRADE_CUTS]
         return math.log(1 - above[0]), math.log(above[0] - above[1]), math.log(above[1])
+
+
+def _telling(prompts: Sequence[PassagePrompt], told: Told | None) -> Iterator[PassagePrompt]:
+    """The prompts, of which `told` hears how many are done."""
+    for done, prompt in enumerate(prompts):
+        if told and done and done % TOLD_EVERY == 0:
+            told(done)
+        yield prompt
+    if told:
+        told(len(prompts))

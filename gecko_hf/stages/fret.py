@@ -126,7 +126,8 @@ def _write_held_out_queries(run: Run, shop: RunWorkshop) -> int:
     fret = run.recipe.fret
     tests = [p for p in run.passages if p.id in run.held_out]
     asked = draw_tasks(fret.tasks, fret.task_distribution, len(tests), run.recipe.seed)
-    written, rejected = write_and_check(shop, tests, asked)
+    with task_with_spending(run.view, run.recipe, run.paths, "write held-out queries") as report:
+        written, rejected = write_and_check(shop, tests, asked, told=lambda done: report(done, len(tests)))
     share = run.recipe.evaluation.dev_share
     queries = [
         YardstickQuery(f"q{i:05d}", q.query, [q.seed_id], split_of(q.query, share)) for i, q in enumerate(written)

@@ -7,7 +7,7 @@ from gecko_hf.fret.generate import draw_tasks, generate_queries
 class Scripted:
     """An LLM that answers by the task it is asked for, and badly for the passage `bad`."""
 
-    def generate(self, prompts):
+    def generate(self, prompts, *, told):
         return [f"Task: {p.task}\nQuery: about {p.key}" if p.key != "bad" else "no idea" for p in prompts]
 
 
@@ -21,7 +21,7 @@ def test_unusable_replies_are_set_aside_with_the_reason_and_the_rest_stays_in_or
 
 def test_a_task_and_a_query_are_one_line_whatever_separates_their_words():
     class Spaced:
-        def generate(self, prompts):
+        def generate(self, prompts, *, told):
             return ["Task: find\u2028it\nQuery: where\u2029is \u0085 the\tbread"]
 
     (query,), _ = generate_queries(Spaced(), [Passage("a", "", "text")], [None])

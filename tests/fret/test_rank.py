@@ -40,7 +40,7 @@ def test_equal_scores_are_ordered_by_id():
 class Echo:
     """Scores a passage by its length, so that each score can be told apart."""
 
-    def judge(self, prompts, labels, *, one_pass=False):
+    def judge(self, prompts, labels, *, one_pass=False, told=None):
         return [
             Judgement(-len(p.text) - len(p.query) / 100, (-9.0, -8.0, -float(len(p.text + p.query)))) for p in prompts
         ]

@@ -227,6 +227,22 @@ def test_answers_keep_the_order_of_the_questions_whatever_ends_first():
     assert asyncio.run(map_in_order(ask, range(50), window=8)) == list(range(50))
 
 
+def test_who_waits_is_told_after_each_answer_how_many_there_are():
+    async def ask(item: int) -> None:
+        await asyncio.sleep(0.001 * (item * 7 % 5))
+
+    told: list[int] = []
+    asyncio.run(map_in_order(ask, range(20), window=8, told=told.append))
+    assert told == list(range(1, 21))
+
+
+def test_writing_and_judging_tell_how_far_they_are():
+    told: list[int] = []
+    annotator(Script(*["query: x"] * 3)).generate([replace(PASSAGE, task="search result")] * 3, told=told.append)
+    annotator(Script()).judge([replace(PASSAGE, query="q")] * 2, RELEVANCE_LABELS, told=told.append)
+    assert told == [1, 2, 3, 1, 2]
+
+
 def test_answers_are_read_before_all_questions_are_made_ready():
     answered = 0
     ready: list[int] = []

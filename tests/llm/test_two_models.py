@@ -83,6 +83,10 @@ def test_unigram_may_write_for_a_language_model_and_judge_for_one(tmp_path, mute
     extractive = opened(tmp_path, LLMRecipe(), judging)
     assert extractive.generate(PASSAGES) == opened(tmp_path, LLMRecipe()).generate(PASSAGES)
     assert scores(extractive) == scores(opened(tmp_path, judging))
+    told = []
+    extractive.generate(PASSAGES, told=told.append)
+    extractive.judge(ASKED[:1], RELEVANCE_LABELS, told=told.append)
+    assert told == [len(PASSAGES), 1]
     counted = opened(tmp_path, LLMRecipe(backend="openai", url=mute.url, model="m"), LLMRecipe())
     assert isinstance(counted, WriterAndJudge)
     with pytest.raises(LLMError, match="unigram has no prompt that QL and RC could share"):

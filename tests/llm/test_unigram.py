@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from gecko_hf.llm import unigram
 from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt
 from gecko_hf.llm.unigram import BM25_B, BM25_K1, UnigramAnnotator
 
@@ -137,3 +138,11 @@ def test_what_a_passage_opens_with_counts_more():
     assert a == pytest.approx(b)
     a, b = likelihoods(weighted, *prompts)
     assert a > b
+
+
+def test_it_tells_now_and_then_and_at_the_end_how_many_are_done(llm, monkeypatch):
+    monkeypatch.setattr(unigram, "TOLD_EVERY", 2)
+    told = []
+    llm.generate([prompt(i) for i in range(3)], told=told.append)
+    llm.judge([prompt(0, "green")] * 5, RELEVANCE_LABELS, told=told.append)
+    assert told == [2, 3, 2, 4, 5]
