@@ -75,13 +75,15 @@ class View:
 
     @contextmanager
     def task(self, description: str) -> Iterator[Report]:
-        """A bar for one piece of work; call what it yields with (done, total)."""
+        """A bar for one piece of work; call what it yields with (done, total), fewer than before for another round."""
         bar = self._progress.add_task(description, total=None)
         state = self._progress.tasks[-1]
         last = time.monotonic()
 
         def report(done: int, total: int | None) -> None:
             nonlocal last
+            if done < state.completed:  # rich takes a bar that was full once for finished, and its time left for none
+                self._progress.reset(bar)
             self._progress.update(bar, completed=done, total=total)
             if not self.console.is_terminal and time.monotonic() - last >= PLAIN_EVERY:
                 last = time.monotonic()

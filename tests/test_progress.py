@@ -32,6 +32,12 @@ def test_what_was_done_before_tells_nothing_of_the_time_left(monkeypatch):
     assert lines_of(monkeypatch, reports) == ["  training: 51 of 100, about 16 min left"]
 
 
+def test_each_round_of_a_bar_has_a_time_of_its_own(monkeypatch):
+    first = [(1.0, 1, 3), (2.0, 2, 3), (3.0, 3, 3)]  # one side of a set's pairs, then the other, which is slower
+    then = [(10.0, 1, 3), (30.0, 2, 3)]
+    assert lines_of(monkeypatch, [*first, *then]) == ["  training: 2 of 3, about 20 s left"]
+
+
 def test_no_time_is_told_of_what_is_not_known(monkeypatch):
     assert lines_of(monkeypatch, [(20.0, 5, 20)]) == ["  training: 5 of 20"]  # one report has no rate
     assert lines_of(monkeypatch, [(1.0, 5, None), (20.0, 6, None)]) == ["  training: 6 of ?"]
