@@ -79,12 +79,20 @@ def _encoder(recipe: Recipe, keys: Collection[str] | None = None) -> Any:
     return (block, files) if files else block
 
 
+def _retriever(recipe: Recipe) -> Any:
+    """What FRet's vectors depend on: the block of the retriever, or keys of the encoder's, and its files likewise."""
+    if recipe.retriever is None:
+        return _encoder(recipe, RETRIEVER)
+    files = state(recipe.retriever.base)
+    return (asdict(recipe.retriever), files) if files else asdict(recipe.retriever)
+
+
 def _tests(recipe: Recipe) -> list[Any]:
     """The state of the test sets of `fret.quality` that are local files; nothing where there are none."""
     return [files for name in recipe.fret.quality.test_sets if (files := state(name))]
 
 
-RETRIEVER = ("base", "revision", "dim", "max_seq_length", "attention")  # what FRet's vectors depend on
+RETRIEVER = ("base", "revision", "dim", "max_seq_length", "attention")  # of an encoder, what vectors depend on
 STAGES = (
     Stage(
         "corpus",
@@ -113,7 +121,7 @@ STAGES = (
         fret_stage,
         ("corpus",),
         lambda r: (
-            *(_encoder(r, RETRIEVER), r.llm.identity(), asdict(r.fret)),
+            *(_retriever(r), r.llm.identity(), asdict(r.fret)),
             *((r.precision,) if r.precision != "auto" else ()),
             *((r.judge.identity(),) if r.judge else ()),
             *_tests(r),
@@ -216,7 +224,8 @@ def _run(job: Run, steps: list[Step]) -> None:
         console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True, markup=False)
         return
     require_sources(recipe, [step.stage.name for step in steps if not step.record])
-    if any(step.stage.name == "fret" and not step.record for step in steps):
+    retrieves = any(step.stage.name == "fret" and not step.record for step in steps)
+    if retrieves:
         from gecko_hf.llm.open import probe_models
 
         probe_models(recipe.llm, recipe.judge, job.view.say)
@@ -225,10 +234,16 @@ def _run(job: Run, steps: list[Step]) -> None:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
                 steps[0] = _do(job, steps[0])
-        estimates = estimate(job, base)
+        retriever = job.retriever() if retrieves and recipe.retriever else None  # refused early likewise
+        estimates = estimate(job, base, retriever)
         require_space(paths, space_needed(job, base))
-        del base  # a large one should not lie in memory beside those of the stages
+        del base, retriever  # large ones should not lie in memory beside those of the stages
         console.print(plan_table(steps, estimates, recipe))
+        if retrieves and (bare := job.bare_retriever()):
+            job.view.say(
+                f"{bare} fetches FRet's candidates, and nobody has trained it to embed: they may have little to do with the "
+                "queries. retriever.base=ID names an embedding model for that."
+            )
         with job.view.live():
             for i, step in enumerate(steps):
                 if not step.record:

@@ -23,7 +23,7 @@ from gecko_hf.evaluation.task_recipe import check_tasks
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm, for_backend
-from gecko_hf.model.recipe import EncoderRecipe, check_encoder
+from gecko_hf.model.recipe import EncoderRecipe, RetrieverRecipe, check_encoder, check_retriever
 from gecko_hf.schema import apply_override, build, number
 from gecko_hf.strict_yaml import load_yaml
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_stage
@@ -62,6 +62,7 @@ class Recipe:
     judge: LLMRecipe | None = None  # who judges, where it is not who writes (`llm`)
     budget: BudgetRecipe = field(default_factory=BudgetRecipe)
     encoder: EncoderRecipe = field(default_factory=EncoderRecipe)
+    retriever: RetrieverRecipe | None = None  # what fetches FRet's candidates, where it is not `encoder.base`
     prefinetune: PrefinetuneRecipe = field(default_factory=PrefinetuneRecipe)
     fret: FRetRecipe = field(default_factory=FRetRecipe)
     executor: ExecutorRecipe = field(default_factory=ExecutorRecipe)
@@ -201,6 +202,8 @@ def _check(recipe: Recipe, where: str) -> None:
             "budget.prompt_price or budget.completion_price, or leave it out."
         )
     check_encoder(recipe.encoder, where)
+    if recipe.retriever is not None:
+        check_retriever(recipe.retriever, where)
     corpus, fret = recipe.corpus, recipe.fret
     _check_corpus(corpus, where)
     _check_yardstick(recipe, where)

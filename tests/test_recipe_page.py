@@ -18,7 +18,7 @@ from gecko_hf.evaluation.task_recipe import TaskRecipe
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe
-from gecko_hf.model.recipe import EncoderRecipe
+from gecko_hf.model.recipe import EncoderRecipe, RetrieverRecipe
 from gecko_hf.recipe import Recipe
 from gecko_hf.training.mixture_recipe import DataRecipe
 from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe
@@ -30,6 +30,7 @@ SECTIONS: dict[str, tuple[type, ...]] = {
     "`llm`, `judge`": (LLMRecipe,),
     "`budget`": (BudgetRecipe,),
     "`encoder`": (EncoderRecipe,),
+    "`retriever`": (RetrieverRecipe,),
     "`prefinetune`, `finetune`": (PrefinetuneRecipe, FineTuneRecipe),
     "A data set of a `mixture`": (DataRecipe,),
     "`fret`": (FRetRecipe,),

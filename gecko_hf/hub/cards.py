@@ -25,7 +25,7 @@ from gecko_hf.hub.facts import (
     width,
 )
 from gecko_hf.hub.onnx_encoder import padding
-from gecko_hf.hub.provenance import Pushed, base_of, published
+from gecko_hf.hub.provenance import Pushed, base_of, published, retriever_of
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.hub.task_scores import task_markdown
 from gecko_hf.run_folder import Paths
@@ -69,6 +69,7 @@ def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = N
         "size_category": size_category(summary["fret"]["rows"]),
         "lengths": text_lengths(paths),
         "prompts": fret_prompts(summary["recipe"]),
+        "retriever": retriever_of(summary)["id"],
         "fret_seconds": next(s["seconds"] for s in summary["stages"] if s["name"] == "fret"),
     }
     return render("dataset_cards/fret.md.jinja", values)

@@ -18,7 +18,8 @@ from gecko_hf.hub.publish import Files, git_id, sha256
 from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
 
-FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "fret")  # of a recipe: what FRet's rows depend on
+# Of a recipe: what FRet's rows depend on.
+FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "retriever", "fret")
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
 RECORD = "hub.json"  # in the run folder: where its parts were pushed
 
@@ -43,7 +44,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files, card
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
             "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
-            "retriever": base_of(summary),
+            "retriever": retriever_of(summary),
             "rows": summary["fret"]["rows"],
         }
     )
@@ -91,10 +92,16 @@ def base_of(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {key: base[key] for key in ("id", "version", "hub")}
 
 
-def base_record(encoder: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the base of an `encoder` block: `id`, `version`, and whether it is a repository of the Hub (`hub`).
+def retriever_of(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run knew of the model that fetched FRet's candidates, which was the base before recipes could name another."""
+    found: dict[str, Any] = summary.get("retriever") or base_of(summary)
+    return found
 
-    The version is that of the package for a `package:` base, and `encoder.revision` for one of the Hub; else None.
+
+def base_record(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the base of an `encoder` or `retriever` block: `id`, `version`, and whether it is on the Hub (`hub`).
+
+    The version is that of the package for a `package:` base, and the `revision` for one of the Hub; else None.
     """
     from gecko_hf.model.encoder import PACKAGE
 

@@ -16,6 +16,7 @@ from gecko_hf.fret.build import label_counts, set_aside_counts
 from gecko_hf.hub.provenance import base_record
 from gecko_hf.model.base_commit import known_commit
 from gecko_hf.model.encoder import base_name
+from gecko_hf.model.recipe import EncoderRecipe, RetrieverRecipe
 from gecko_hf.recipe import RECIPE_FILE, Recipe, as_dict
 from gecko_hf.run_folder import Paths, read_record
 from gecko_hf.spending import totals
@@ -81,7 +82,8 @@ def summarise(recipe: Recipe, paths: Paths, yardstick: tuple[str, str]) -> dict[
             "spent": totals(recipe, paths),
         },
         "corpus": {name: corpus[name] for name in ("passages", "merged", "set_aside")},
-        "base": base_record(_encoder(recipe, paths)) | {"name": base_name(recipe.encoder.base)},
+        "base": base_record(_encoder(recipe.encoder, paths)) | {"name": base_name(recipe.encoder.base)},
+        "retriever": base_record(_encoder(recipe.retriever or recipe.encoder, paths)),
         "dims": sorted(recipe.encoder.dims, reverse=True),
         "notes": ([UNIGRAM_NOTE] if writer.backend == judge.backend == "unigram" else [])
         + ([] if human else [SYNTHETIC_NOTE]),
@@ -129,10 +131,10 @@ def _computed(paths: Paths) -> dict[str, Any]:
     return {stage: json.loads(f.read_text(encoding="utf-8")) for stage, f in files.items() if f.exists()}
 
 
-def _encoder(recipe: Recipe, paths: Paths) -> dict[str, Any]:
-    """The encoder's block, with the commit that was read where its base is on the Hub."""
-    commit = known_commit(recipe.encoder, paths.logs)
-    return asdict(recipe.encoder) | ({"revision": commit} if commit else {})
+def _encoder(block: EncoderRecipe | RetrieverRecipe, paths: Paths) -> dict[str, Any]:
+    """The block of the encoder or the retriever, with the commit that was read where its base is on the Hub."""
+    commit = known_commit(block, paths.logs)
+    return asdict(block) | ({"revision": commit} if commit else {})
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

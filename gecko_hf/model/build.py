@@ -26,6 +26,7 @@ def build_encoder(
     max_seq_length: int,
     attention: str | None = None,
     revision: str | None = None,
+    block: str = "encoder",
 ) -> SentenceTransformer:
     """An encoder with float32 weights, whatever dtype the checkpoint has (autocast lowers it while training).
 
@@ -35,6 +36,7 @@ def build_encoder(
         max_seq_length: Tokens that are read of a text, prompt included.
         attention: `eager` or `sdpa`; the library's choice by default.
         revision: Commit of a Hub id.
+        block: Of the recipe that names it, for messages.
 
     Raises:
         RecipeError: If the checkpoint reads from left to right, or has fewer dimensions than `dim`.
@@ -55,7 +57,7 @@ def build_encoder(
         )
     if not reads_both_ways(transformer):
         raise RecipeError(
-            f"encoder.base is {base!r}, whose first token does not see the last: it reads from left to right. "
+            f"{block}.base is {base!r}, whose first token does not see the last: it reads from left to right. "
             "Give a bidirectional encoder, for example jhu-clsp/ettin-encoder-150m."
         )
     width = transformer.get_embedding_dimension()

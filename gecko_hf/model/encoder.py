@@ -54,8 +54,20 @@ def resolve_base(base: str) -> str:
     return str(package.get_model_path())
 
 
-def require_base(base: str, revision: str | None) -> None:
+def is_bare(base: str, revision: str | None) -> bool:
+    """Whether a base is a transformers checkpoint without pooling, so that nobody has trained it to embed."""
+    from sentence_transformers.util import is_sentence_transformer_model
+
+    return not is_sentence_transformer_model(resolve_base(base), revision=revision)
+
+
+def require_base(base: str, revision: str | None, block: str = "encoder") -> None:
     """Refuse a base that is not there, or has no configuration; no weight is read.
+
+    Args:
+        base: Folder, Hub id, or `package:NAME`.
+        revision: Of a Hub id.
+        block: Of the recipe that names it, for the message.
 
     Raises:
         MissingExtraError: As `resolve_base`.
@@ -68,9 +80,9 @@ def require_base(base: str, revision: str | None) -> None:
         try:
             hub_commit(base, revision)
         except UNREACHED as error:
-            raise no_encoder(base, error) from error
+            raise no_encoder(base, error, block) from error
     elif not any((folder / name).exists() for name in ("modules.json", "config.json", "adapter_config.json")):
-        raise no_encoder(base, FileNotFoundError("it holds neither modules.json nor config.json."))
+        raise no_encoder(base, FileNotFoundError("it holds neither modules.json nor config.json."), block)
 
 
 def load_encoder(
@@ -78,8 +90,9 @@ def load_encoder(
     max_seq_length: int,
     *,
     dim: int | None = None,
-    attention: str | None = None,
+    attention: str = "auto",
     revision: str | None = None,
+    block: str = "encoder",
 ) -> SentenceTransformer:
     """Load an encoder with float32 weights, whatever dtype its checkpoint has.
 
@@ -90,8 +103,9 @@ def load_encoder(
         base: Folder, Hub id, or `package:NAME`.
         max_seq_length: Tokens that are read of a text, prompt included.
         dim: Width of the vectors, for a bare checkpoint that needs another than its own.
-        attention: Implementation of attention; the library's choice by default.
+        attention: Implementation of attention; `auto` is the library's choice.
         revision: Commit of a Hub id.
+        block: Of the recipe that names it, for messages.
 
     Raises:
         RecipeError: If nothing loads under that name, or it cannot have this width or read so many tokens.
@@ -99,27 +113,29 @@ def load_encoder(
     """
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.util import is_sentence_transformer_model
 
     from gecko_hf.model.build import build_encoder, same_draws
 
     name = resolve_base(base)
+    chosen = None if attention == "auto" else attention
     try:
-        if not is_sentence_transformer_model(name, revision=revision):
-            model = build_encoder(name, dim, max_seq_length=max_seq_length, attention=attention, revision=revision)
-            return _within_positions(model, base)
-        options = {"dtype": "float32"} | ({} if attention is None else {"attn_implementation": attention})
+        if is_bare(base, revision):
+            model = build_encoder(
+                name, dim, max_seq_length=max_seq_length, attention=chosen, revision=revision, block=block
+            )
+            return _within_positions(model, base, block)
+        options = {"dtype": "float32"} | ({} if chosen is None else {"attn_implementation": chosen})
         with same_draws():
             model = SentenceTransformer(name, revision=revision, model_kwargs=options)
     except (OSError, ValueError, SafetensorError) as error:  # the last of weights that are cut off
-        raise no_encoder(base, error) from error
+        raise no_encoder(base, error, block) from error
     if dim not in (None, model.get_embedding_dimension()):
         raise RecipeError(
             f"encoder.dim is {dim}, but {base!r} is a finished sentence-transformers model of width "
             f"{model.get_embedding_dimension()}. Leave encoder.dim out, and name narrower widths in encoder.dims."
         )
     model.max_seq_length = max_seq_length
-    return _within_positions(model, base)
+    return _within_positions(model, base, block)
 
 
 def learned_positions(model: SentenceTransformer) -> int | None:
@@ -136,21 +152,21 @@ def learned_positions(model: SentenceTransformer) -> int | None:
     return min(found, default=None)
 
 
-def _within_positions(model: SentenceTransformer, base: str) -> SentenceTransformer:
+def _within_positions(model: SentenceTransformer, base: str, block: str) -> SentenceTransformer:
     """The model, if its learned positions reach as far as it is to read."""
     positions = learned_positions(model)
     if positions and model.max_seq_length and model.max_seq_length > positions:
         raise RecipeError(
-            f"encoder.max_seq_length is {model.max_seq_length}, but {base!r} has positions for {positions} tokens. "
+            f"{block}.max_seq_length is {model.max_seq_length}, but {base!r} has positions for {positions} tokens. "
             f"Set it to {positions} or less."
         )
     return model
 
 
-def no_encoder(base: str, error: Exception) -> RecipeError:
+def no_encoder(base: str, error: Exception, block: str = "encoder") -> RecipeError:
     """What is said where nothing loads from a base."""
     return RecipeError(
-        f"encoder.base is {base!r}, and no encoder loads from there: {error} "
+        f"{block}.base is {base!r}, and no encoder loads from there: {error} "
         "Give a folder, a Hub id such as jhu-clsp/ettin-encoder-150m, or package:NAME."
     )
 

@@ -30,7 +30,7 @@ def tokens_of(texts: Iterable[str], limit: int) -> int:
     return sum(min(limit, int(1.5 * len(t.split())) + 8) for t in texts)
 
 
-def tokens_per_second(run: Run, model: Encoder) -> float:
+def tokens_per_second(run: Run, model: Encoder, length: int) -> float:
     """How many tokens a second a model embeds: of passages of the run, in its precision, after one that is not counted."""
     store = run.store(model)
     store.compute(run.passages.texts[:1])
@@ -41,7 +41,7 @@ def tokens_per_second(run: Run, model: Encoder) -> float:
         store.compute(texts)
         seconds = time.perf_counter() - start
         if seconds >= TIMED or count >= len(run.passages):
-            return tokens_of(texts, run.recipe.encoder.max_seq_length) / seconds
+            return tokens_of(texts, length) / seconds
         count *= 2
 
 
@@ -112,11 +112,21 @@ def rows_trained(stage: StageRecipe, own: int) -> int:
     return stage.steps * stage.batch_size if stage.steps else own * stage.epochs
 
 
-def estimate(run: Run, base: Encoder) -> dict[str, float]:
-    """Seconds that each stage may take from this base; those of an LLM that is asked are not among them."""
+def estimate(run: Run, base: Encoder, retriever: Encoder | None = None) -> dict[str, float]:
+    """Seconds that each stage may take from this base; those of an LLM that is asked are not among them.
+
+    Args:
+        run: The run, with its corpus.
+        base: What is trained.
+        retriever: What fetches FRet's candidates, where it is not the base.
+    """
     recipe = run.recipe
-    speed = tokens_per_second(run, base)
-    once = tokens_of(run.passages.texts, recipe.encoder.max_seq_length) / speed
+    length = recipe.encoder.max_seq_length
+    speed = tokens_per_second(run, base, length)
+    once = mined = tokens_of(run.passages.texts, length) / speed
+    if retriever and recipe.retriever:
+        length = recipe.retriever.max_seq_length
+        mined = tokens_of(run.passages.texts, length) / tokens_per_second(run, retriever, length)
     rows = min(recipe.fret.rows, len(run.passages))
 
     def trained(stage: StageRecipe, own_columns: int, own_rows: int) -> float:
@@ -125,7 +135,7 @@ def estimate(run: Run, base: Encoder) -> dict[str, float]:
 
     return {
         "prefinetune": trained(recipe.prefinetune, 1, min(recipe.prefinetune.rows, len(run.passages))),
-        "fret": once + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
+        "fret": mined + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
         "finetune": trained(recipe.finetune, 1 if recipe.fret.negative == "none" else 2, rows),
         "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15 + 2 * _task_tokens(run) / speed,
     }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gecko_hf.fret.decontaminate import check_test_sets
+from gecko_hf.model.recipe import EncoderRecipe, RetrieverRecipe
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import Paths
 from gecko_hf.source import pinned
 
 
 def check_requirements(recipe: Recipe) -> None:
-    """Refuse what is missing before any work: packages of the corpus, the base encoder's package.
+    """Refuse what is missing before any work: packages of the corpus, of the base encoder and of the retriever.
 
     Raises:
         MissingExtraError: Naming the package, and how to install it.
@@ -19,25 +20,32 @@ def check_requirements(recipe: Recipe) -> None:
     from gecko_hf.errors import require
     from gecko_hf.model.encoder import resolve_base
 
-    resolve_base(recipe.encoder.base)
+    for encoder in encoders(recipe):
+        resolve_base(encoder.base)
     if recipe.corpus.source == "docstrings":
         for package in recipe.corpus.packages:
             require(package, "quickstart")
 
 
-def require_base(recipe: Recipe) -> None:
-    """Refuse a base that is not there, before a run folder is made for it.
+def encoders(recipe: Recipe) -> list[EncoderRecipe | RetrieverRecipe]:
+    """The blocks that name a model to embed with."""
+    return [recipe.encoder, *([recipe.retriever] if recipe.retriever else [])]
 
-    Once a run has begun its base is on record at its commit, and the Hub need not be asked again.
+
+def require_base(recipe: Recipe) -> None:
+    """Refuse a base, or a retriever, that is not there, before a run folder is made for it.
+
+    Once a run has begun they are on record at their commits, and the Hub need not be asked again.
 
     Raises:
-        RecipeError: If there is no such base.
+        RecipeError: If there is no such model.
     """
     from gecko_hf.model import encoder
     from gecko_hf.model.base_commit import known_commit
 
-    if known_commit(recipe.encoder, Paths(recipe.folder).logs) is None:
-        encoder.require_base(recipe.encoder.base, recipe.encoder.revision)
+    for block in encoders(recipe):
+        if known_commit(block, Paths(recipe.folder).logs) is None:
+            encoder.require_base(block.base, block.revision, block.block)
 
 
 def require_sources(recipe: Recipe, todo: Collection[str]) -> None:

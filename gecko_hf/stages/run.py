@@ -60,11 +60,30 @@ class Run:
             encoder.base,
             encoder.max_seq_length,
             dim=encoder.dim,
-            attention=None if encoder.attention == "auto" else encoder.attention,
+            attention=encoder.attention,
             revision=self.base_commit,
         )
         check_dims(model, encoder.dims)
         return model
+
+    def retriever(self) -> SentenceTransformer:
+        """What fetches FRet's candidates: the model of the `retriever` block, without one the untouched base."""
+        from gecko_hf.model.base_commit import base_commit
+        from gecko_hf.model.encoder import load_encoder
+
+        own = self.recipe.retriever
+        if own is None:
+            return self.base()
+        commit = base_commit(own, self.paths.logs)
+        return load_encoder(own.base, own.max_seq_length, attention=own.attention, revision=commit, block=own.block)
+
+    def bare_retriever(self) -> str | None:
+        """The name of what fetches FRet's candidates, if it is a checkpoint that was never trained to embed."""
+        from gecko_hf.model.base_commit import base_commit
+        from gecko_hf.model.encoder import is_bare
+
+        used = self.recipe.retriever or self.recipe.encoder
+        return used.base if is_bare(used.base, base_commit(used, self.paths.logs)) else None
 
     @cached_property
     def tests(self) -> TestSets | None:

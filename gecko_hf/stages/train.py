@@ -71,8 +71,7 @@ def finetune_stage(run: Run) -> Counts:
     recipe = run.recipe.finetune
     encoder = run.recipe.encoder
     length = encoder.max_seq_length
-    attention = None if encoder.attention == "auto" else encoder.attention
-    model = load_encoder(str(run.paths.prefinetuned), length, attention=attention)
+    model = load_encoder(str(run.paths.prefinetuned), length, attention=encoder.attention)
     rows: Any
     if recipe.mixture:
         rows = training_sets(run, "finetune")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.llm.base import Annotator
-from gecko_hf.model.base_commit import RECORD
+from gecko_hf.model.base_commit import RECORDS
 from gecko_hf.progress import Report, View
 from gecko_hf.prompts import own_prompts
 from gecko_hf.recipe import RECIPE_FILE, load_run_recipe
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from gecko_hf.model.vectors import Vectors, VectorStore
 
 PUBLISHED = "published.json"
-OPTIONAL = (f"logs/{RECORD}", "tasks")  # of a base on the Hub, and of a run with held-out data sets
+COMMITS = tuple(f"logs/{file}" for file in RECORDS.values())
+OPTIONAL = (*COMMITS, "tasks")  # of a base and a retriever on the Hub, and of a run with held-out data sets
 
 
 class RunWorkshop:
@@ -57,7 +58,7 @@ class RunWorkshop:
 
     @cached_property
     def _store(self) -> VectorStore:
-        return self.run.store(self.run.base())
+        return self.run.store(self.run.retriever())
 
     @cached_property
     def _prompts(self) -> dict[str, str]:
@@ -105,7 +106,8 @@ def publish(paths: Paths, storage: str) -> None:
     fs, root = fsspec.url_to_fs(storage)
     there = WorkFolder(storage)
     hashes = json.loads(there.read(PUBLISHED)) if there.exists(PUBLISHED) else {}
-    for part in (paths.root / RECIPE_FILE, paths.logs / RECORD, paths.corpus, paths.vectors, paths.tasks):
+    records = (paths.root / name for name in (RECIPE_FILE, *COMMITS))
+    for part in (*records, paths.corpus, paths.vectors, paths.tasks):
         for file in [part] if part.is_file() else sorted(f for f in part.rglob("*") if f.is_file()):
             name = file.relative_to(paths.root).as_posix()
             with file.open("rb") as content:

@@ -79,5 +79,5 @@ def test_the_speed_is_that_of_the_base_on_the_runs_own_text_once_it_has_taken_lo
     run = SimpleNamespace(
         recipe=RECIPE, passages=type("Passages", (list,), {"texts": texts})(texts), store=lambda _: Slow()
     )
-    assert tokens_per_second(run, None) == pytest.approx(tokens_of(texts[:1], LENGTH) / 0.02)
+    assert tokens_per_second(run, None, LENGTH) == pytest.approx(tokens_of(texts[:1], LENGTH) / 0.02)
     assert asked == [1, 8, 16, 32]  # the first is not counted, and 32 take longer than half a second
