@@ -134,8 +134,23 @@ def load_encoder(
             f"encoder.dim is {dim}, but {base!r} is a finished sentence-transformers model of width "
             f"{model.get_embedding_dimension()}. Leave encoder.dim out, and name narrower widths in encoder.dims."
         )
+    if model.transformers_model is None:
+        raise RecipeError(
+            f"{block}.base is {base!r}, which has no transformer: it begins with a {type(model[0]).__name__}. Give an encoder, "
+            "for example jhu-clsp/ettin-encoder-150m."
+        )
     model.max_seq_length = max_seq_length
+    model.truncate_dim = None  # a recipe cuts by `encoder.dims`, whatever its authors cut by
     return _within_positions(model, base, block)
+
+
+def read_as_trained(model: SentenceTransformer) -> None:
+    """Have a model read its texts, and be compared, as it is trained here, which the authors of its base may do otherwise.
+
+    The mean is over the tokens of prompt and text alike (eq. (1) of the paper), and similarities are cosines (eq. (3)).
+    """
+    model.set_pooling_include_prompt(True)
+    model.similarity_fn_name = "cosine"
 
 
 def learned_positions(model: SentenceTransformer) -> int | None:

@@ -29,8 +29,11 @@ ROTATED_BY = 8_192  # ours: rows whose texts say where the principal axes lie
 
 def prefinetune_stage(run: Run) -> Counts:
     """Train the base on pairs: (lead, body) pairs of the corpus, or a mixture."""
+    from gecko_hf.model.encoder import read_as_trained
+
     recipe = run.recipe.prefinetune
     model = run.base()
+    read_as_trained(model)
     aside: Counter[str] = Counter()
     rows: Any = training_sets(run, "prefinetune") if recipe.mixture else _pairs(run, aside)
     if recipe.mixture or recipe.rows:

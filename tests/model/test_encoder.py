@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import normalizers
 
 from gecko_hf.errors import MissingExtraError, RecipeError
@@ -18,6 +19,7 @@ from gecko_hf.model.encoder import (
     check_dims,
     fingerprint,
     load_encoder,
+    read_as_trained,
     require_base,
     resolve_base,
     save_encoder,
@@ -193,3 +195,32 @@ def test_a_base_has_a_short_name_for_tables(base, name):
 def test_a_package_without_a_model_is_refused():
     with pytest.raises(RecipeError, match="The package of package:yaml carries no model"):
         resolve_base("package:yaml")
+
+
+def test_a_base_whose_mean_leaves_the_prompt_out_is_read_as_it_is_trained(tiny_model, tmp_path):
+    """Eq. (1): the tokens of the task count too, and a prompt by its name is the prompt written by hand."""
+    tiny_model.set_pooling_include_prompt(False)
+    tiny_model.similarity_fn_name = "dot"
+    tiny_model.save_pretrained(str(tmp_path / "base"))
+    base = load_encoder(str(tmp_path / "base"), 48)
+    read_as_trained(base)
+    save_encoder(base, tmp_path / "model")
+    model = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    by_hand = model.encode([format_query("search result", TEXT)])
+    np.testing.assert_array_equal(model.encode([TEXT], prompt_name="query"), by_hand)
+    assert model.similarity_fn_name == "cosine"
+
+
+def test_a_base_that_its_authors_cut_is_read_at_its_whole_width(tiny_model, tmp_path):
+    tiny_model.truncate_dim = 8
+    tiny_model.save_pretrained(str(tmp_path / "base"))
+    base = load_encoder(str(tmp_path / "base"), 48)
+    check_dims(base, [32, 8])
+    assert base.encode([TEXT]).shape == (1, 32)
+
+
+def test_a_base_without_a_transformer_is_refused(tiny_model, tmp_path):
+    static = StaticEmbedding(tiny_model.tokenizer.backend_tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[static], device="cpu").save_pretrained(str(tmp_path / "static"))
+    with pytest.raises(RecipeError, match="has no transformer: it begins with a StaticEmbedding"):
+        load_encoder(str(tmp_path / "static"), 48)
