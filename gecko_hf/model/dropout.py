@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def without_dropout(model: SentenceTransformer) -> Iterator[None]:
-    """Set every dropout of the encoder to 0 for as long as the context lasts, also what attention does inside its kernel."""
+    """Set every dropout of the encoder to 0 for as long as the context lasts, also what attention does inside its kernel.
+
+    That of adapters stays: it is a choice of the recipe (`encoder.lora.dropout`).
+    """
     with ExitStack() as undo:
-        for module in model.modules():
+        for path, module in model.named_modules():
+            if "lora_dropout" in path:
+                continue
             # BERT's attention takes its rate from a Dropout module; ModernBERT's, EuroBERT's and T5's from a number, of which
             # T5's is called `dropout`.
             names = ("p",) if isinstance(module, nn.Dropout) else ("attention_dropout", "dropout")

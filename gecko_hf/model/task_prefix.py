@@ -59,6 +59,19 @@ class Gecko(SentenceTransformer):
             return super().encode_query(inputs, *args, **kwargs)
         return self.encode(inputs, *args, task=task, **kwargs)
 
+    def encode_document(self, inputs: Any, *args: Any, task: str | None = None, **kwargs: Any) -> Any:
+        """Embed documents, which are read alike whatever they are searched for.
+
+        Raises:
+            InputError: If a task is named.
+        """
+        if task is not None:
+            raise InputError(
+                f"Documents are read alike for every task, and task={task!r} is given. Leave it out; the texts of a symmetric "
+                f"task, which are all read as queries, take encode(texts, task={task!r})."
+            )
+        return super().encode_document(inputs, *args, **kwargs)
+
     def save(self, path: str, *args: Any, **kwargs: Any) -> None:
         """Save stock modules, which load anywhere."""
         stock(self).save(path, *args, **kwargs)

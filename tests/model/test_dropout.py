@@ -4,6 +4,7 @@ from torch import nn
 
 from gecko_hf.model.build import build_encoder
 from gecko_hf.model.dropout import without_dropout
+from gecko_hf.model.lora import LoraRecipe, add_lora
 
 
 def twice_the_same(model) -> bool:
@@ -35,3 +36,12 @@ def test_a_training_model_embeds_a_text_twice_alike_without_it(bare_checkpoint, 
     with without_dropout(model):
         assert twice_the_same(model)
     assert not twice_the_same(model)
+
+
+def test_the_dropout_of_adapters_is_a_choice_of_its_own(tiny_model):
+    pytest.importorskip("peft", reason="pip install 'gecko-hf[lora]'")
+    add_lora(tiny_model, LoraRecipe(rank=2, dropout=0.3))
+    with without_dropout(tiny_model):
+        rates = {name: m.p for name, m in tiny_model.named_modules() if isinstance(m, nn.Dropout)}
+    assert {rate for name, rate in rates.items() if "lora_dropout" in name} == {0.3}
+    assert {rate for name, rate in rates.items() if "lora_dropout" not in name} == {0.0}

@@ -76,6 +76,11 @@ def test_encode_query_and_document_are_those_of_the_stock_model(gecko, plain):
     np.testing.assert_array_equal(gecko.encode(TEXTS, task="document"), plain.encode_document(TEXTS))
 
 
+def test_a_document_is_read_alike_for_every_task(gecko):
+    with pytest.raises(InputError, match="Documents are read alike for every task, and task='fact checking' is given"):
+        gecko.encode_document(TEXTS, task="fact checking")
+
+
 def test_a_document_may_bring_its_title(gecko, plain):
     documents = [{"title": "Chess", "text": TEXTS[0]}, TEXTS[1], {"text": TEXTS[2]}]
     texts = [format_document(TEXTS[0], "Chess"), format_document(TEXTS[1]), format_document(TEXTS[2])]
