@@ -88,6 +88,7 @@ def arguments(
         # A positive that two queries share would be a false negative.
         batch_sampler=BatchSamplers.NO_DUPLICATES_HASHED if rows >= HASH_FROM else BatchSamplers.NO_DUPLICATES,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # a loss that is no number would be told as 0
         save_strategy="steps",
         save_steps=recipe.evaluate_every or recipe.checkpoint_every,
         save_total_limit=recipe.average_last,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -168,7 +169,7 @@ def _loss(
 
 
 def _callbacks(recipe: StageRecipe, report: Report | None) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = [_Epoch()]
+    callbacks: list[TrainerCallback] = [_Epoch(), _Finite()]
     if report:
         callbacks.append(_Progress(report))
     if recipe.patience is not None:
@@ -258,6 +259,25 @@ class _Progress(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.report(state.global_step, state.max_steps)
+
+
+class _Finite(TrainerCallback):
+    """Ends a stage whose loss is no number: its weights are none either."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise RecipeError(
+                f"The loss is {loss} in step {state.global_step}, so the weights can no longer be used. Lower the learning_rate "
+                "of the stage, raise its temperature or warmup_ratio, or set precision: float32."
+            )
 
 
 class _Epoch(TrainerCallback):
