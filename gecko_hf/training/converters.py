@@ -86,7 +86,7 @@ def fret(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
 def pairs(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
     """Any query and what answers it: community question answering, title and body; title, negative, scores if there are."""
     for row in rows:
-        if not _filled(row["query"]) or not _filled(row["positive"]):
+        if not filled(row["query"]) or not filled(row["positive"]):
             yield "empty text"
             continue
         given = [] if row.get("negative") is None else [Text(row["negative"])]
@@ -131,7 +131,7 @@ def fever(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
         evidence = row["evidence"]
         text = " ".join(_plain(e) for e in evidence) if isinstance(evidence, list) else evidence
         known, _ = _filled_ones(_texts(row, "negative_passages"))
-        yield Example(row["claim"], Text(text, row["title"] or ""), known) if _filled(text) else "no evidence"
+        yield Example(row["claim"], Text(text, row["title"] or ""), known) if filled(text) else "no evidence"
 
 
 def medmcqa(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -145,7 +145,7 @@ def medmcqa(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]
         elif "above" in right.lower().split():  # an option about the options answers no question
             yield "the answer is all or none of the above"
         else:
-            yield Example(row["question"], Text(right), [Text(o) for o in options if _filled(o)])
+            yield Example(row["question"], Text(right), [Text(o) for o in options if filled(o)])
 
 
 def nli(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
@@ -157,7 +157,9 @@ def nli(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
     contradicted: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         label = {0: "entailment", 2: "contradiction"}.get(row["label"], row["label"])
-        if label == "entailment":
+        if not (filled(row["premise"]) and filled(row["hypothesis"])):
+            yield "empty text"
+        elif label == "entailment":
             entailed[row["premise"]].append(row["hypothesis"])
         elif label == "contradiction":
             contradicted[row["premise"]].append(row["hypothesis"])
@@ -178,11 +180,14 @@ def labels(rows: Iterable[Row], draw: random.Random) -> Iterator[Example | str]:
     """
     texts, classes = [], []
     for row in rows:
-        if not _filled(row["text"]):
+        if not filled(row["text"]):
             yield "empty text"
             continue
         if row["label"] is None:
             yield "no label"
+            continue
+        if isinstance(row["label"], list | dict):
+            yield "several labels"
             continue
         texts.append(row["text"])
         classes.append(row["label"])
@@ -218,7 +223,8 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def _filled(text: Any) -> bool:
+def filled(text: Any) -> bool:
+    """Whether a value is a text that says something."""
     return isinstance(text, str) and bool(text.strip())
 
 
@@ -250,6 +256,6 @@ def _filled_ones(texts: list[Text], scores: list[float] | None = None) -> tuple[
         scores: Of its positive and then of each negative; any other number of them says of no text which one is its own,
             and none is returned.
     """
-    kept = [i for i, text in enumerate(texts) if _filled(text.text)]
+    kept = [i for i, text in enumerate(texts) if filled(text.text)]
     fits = scores is not None and len(scores) == 1 + len(texts)
     return [texts[i] for i in kept], [scores[i] for i in (0, *(k + 1 for k in kept))] if scores and fits else None

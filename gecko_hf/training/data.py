@@ -23,7 +23,7 @@ from gecko_hf.prompts import PromptFormat, format_query, reworded, without_promp
 from gecko_hf.run_folder import hash_of, write_json
 from gecko_hf.source import by_role, pinned, read_source, state
 from gecko_hf.text import hash64
-from gecko_hf.training.converters import ID_FORM, KINDS, Example, Text
+from gecko_hf.training.converters import ID_FORM, KINDS, Example, Text, filled
 from gecko_hf.training.mixture import document_writer, repeated, without_source
 from gecko_hf.training.mixture_recipe import DataRecipe, negatives_of
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gecko_hf.fret.decontaminate import TestSets
 
 ASIDE = "set_aside.json"
-FORM = 3  # of the rows: raised where the same block gives other rows than before, so that older files are not read
+FORM = 4  # of the rows: raised where the same block gives other rows than before, so that older files are not read
 LABEL = "label"  # a row's label, base vectors: one of the names that sentence-transformers does not read as text
 
 
@@ -138,6 +138,8 @@ def write_rows(
     for example in convert(rows, recipe, seed):
         if isinstance(example, str):
             aside[example] += 1
+        elif not (filled(example.query) and filled(example.positive.text)):
+            aside["empty text"] += 1
         elif tests and (match := tests.match(example.query) or tests.match(example.positive.text)):
             aside[f"test text: {match}"] += 1
         elif len(row := training_row(_cut(example, cut_source, draw, shared), recipe, document)) < len(wanted):
@@ -187,11 +189,11 @@ def training_row(example: Example, recipe: DataRecipe, document: Callable[[str, 
     def write(text: Text) -> str:
         return format_query(task, mark + text.text) if symmetric else document(mark + text.text, text.title)
 
-    positive = write(example.positive)
-    # A negative that is the positive would teach the opposite of what the row says.
-    found = {n: i for i, n in reversed(list(enumerate(map(write, example.negatives), start=1))) if n != positive}
+    pair = [format_query(task, mark + example.query), write(example.positive)]
+    # A negative that is the positive, or the query itself, would teach the opposite of what the row says.
+    found = {n: i for i, n in reversed(list(enumerate(map(write, example.negatives), start=1))) if n not in pair}
     others = sorted(found, key=lambda n: found[n])[: negatives_of(recipe)]
-    texts = [format_query(task, mark + example.query), positive, *others]
+    texts = [*pair, *others]
     row: dict[str, Any] = dict(zip(columns(len(others)), texts, strict=True))
     if recipe.scores and example.scores and len(example.scores) == 1 + len(example.negatives):
         row["scores"] = [example.scores[i] for i in (0, *(found[n] for n in others))]

@@ -135,4 +135,4 @@ def without_source(query: str, passage: str) -> str:
     asked = set(words(query))
     source = next((s for s in sentences(passage) if asked <= set(words(s))), None)
     rest = without(passage, source) if source else passage
-    return rest if len(rest.split()) >= MIN_BODY_WORDS else passage
+    return rest if word_count(rest.split()) >= MIN_BODY_WORDS else passage

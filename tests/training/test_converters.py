@@ -150,3 +150,15 @@ def test_texts_without_a_label_are_no_class():
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_rows_give_no_examples(kind):
     assert convert(kind, []) == ([], [])
+
+
+def test_nli_without_a_premise_or_a_hypothesis_is_set_aside():
+    good = {"premise": "p", "hypothesis": "h", "label": 0}
+    rows = [good, good | {"hypothesis": None}, good | {"premise": " "}, good | {"hypothesis": "", "label": 2}]
+    assert convert("nli", rows) == ([Example("p", Text("h"))], ["empty text"] * 3)
+
+
+def test_a_text_with_several_labels_is_set_aside():
+    rows = [{"text": f"t{i}", "label": i % 2} for i in range(4)]
+    examples, aside = convert("labels", [*rows, {"text": "t", "label": [0, 1]}])
+    assert (len(examples), aside) == (4, ["several labels"])

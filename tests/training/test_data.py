@@ -308,7 +308,7 @@ def test_a_set_that_gives_no_row_says_why(source, tmp_path):
             {"a": DataRecipe(kind="pairs", source="x", columns={"question": "query"})},
             "a.columns names a column for 'question', and kind: pairs reads query, positive, title, negative, scores.",
         ),
-        ({"a": DataRecipe(kind="fret", keep=1.0, scores=True)}, "Choose scores or keep"),
+        ({"a": DataRecipe(kind="passages", source="x", keep=1.0, scores=True)}, "Choose scores or keep"),
         ({"a": DataRecipe(kind="fret", of=["b"])}, "of and tasks go with kind: reread, and this is kind: fret"),
         ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is []. Name each once, of b."),
         (
@@ -468,3 +468,24 @@ def test_columns_can_change_places(source, tmp_path):
     swapped = [{"query": f"a{i}", "positive": f"q{i}"} for i in range(3)]
     recipe = DataRecipe(kind="pairs", source=source(swapped), columns={"query": "positive", "positive": "query"})
     assert build(recipe, tmp_path).rows[0]["anchor"].endswith("query: q0")
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "empty"),
+    [
+        ("passages", {"query": "q", "positive_passages": ["p"], "negative_passages": ["n"]}, "query"),
+        ("fever", {"claim": "c", "label": "SUPPORTS", "title": "t", "evidence": "e"}, "claim"),
+        ("medmcqa", {"question": "q", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 1}, "question"),
+    ],
+)
+@pytest.mark.parametrize("text", [None, "", " "])
+def test_a_row_without_a_query_is_set_aside_and_counted(source, tmp_path, kind, row, empty, text):
+    made = build(DataRecipe(kind=kind, source=source([row, row | {empty: text}])), tmp_path)
+    assert (len(made.rows), made.set_aside) == (1, {"empty text": 1})
+
+
+def test_a_negative_that_is_the_query_itself_is_left_out(source, tmp_path):
+    rows = [{"premise": "p", "hypothesis": "h", "label": 0}]
+    rows += [{"premise": "p", "hypothesis": text, "label": 2} for text in ("p", "n")]
+    made = build(DataRecipe(kind="nli", source=source(rows)), tmp_path)
+    assert made.rows["negative"][:] == ["task: semantic similarity | query: n"]

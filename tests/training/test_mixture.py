@@ -2,7 +2,7 @@ from collections import Counter
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.fret.decontaminate import TestSets
-from gecko_hf.training.mixture import fret_rows, lead_body_pairs
+from gecko_hf.training.mixture import fret_rows, lead_body_pairs, without_source
 
 LONG = "Bees build hives from wax in spring. They gather nectar all summer long. Winter is spent inside."
 
@@ -106,3 +106,8 @@ def test_a_positive_of_two_rows_stays_one_text():
     found = fret_rows(rows, 1.0, 0)["positive"][:]
     assert found[:2] == [f"title: Bees | text: {LONG}"] * 2
     assert "build hives" not in found[2]
+
+
+def test_in_scripts_without_spaces_the_sentence_is_cut_as_in_others():
+    first, second, third = "第一句话说的是面包和炉子。", "第二句话说帆船和大风。", "第三句话说象棋和花园里的花。"
+    assert without_source("第二句话说帆船和大风", first + second + third) == f"{first} {third}"
