@@ -80,6 +80,18 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
             "finetune.mixture.nq.scores: nothing reads a teacher's scores, for ",
         ),
         (
+            "corpus: {path: d}\nfinetune: {loss: {distillation: 1}}",
+            "only data sets of a mixture have a teacher's scores",
+        ),
+        (
+            "corpus: {path: d}\nfinetune: {loss: {distillation: 1}, mixture: {nq: {kind: pairs, source: x}}}",
+            "finetune.mixture.nq has none. Set scores: true there",
+        ),
+        (
+            "corpus: {path: d}\nfinetune: {loss: {distillation: 1}, mixture: {own: {kind: fret, scores: true}}}",
+            "finetune.mixture.own.scores: rows of kind: fret carry none. Those of pairs and passages can",
+        ),
+        (
             "corpus: {path: d}\nfinetune: {loss: {distillation: 1}, mixture: {nq: {kind: pairs, source: x, scores: true}}}",
             "finetune.mixture.nq.scores: a teacher's scores tell a positive from hard negatives",
         ),

@@ -9,6 +9,7 @@ from gecko_hf.model.recipe import EncoderRecipe, RetrieverRecipe
 from gecko_hf.recipe import Recipe
 from gecko_hf.run_folder import Paths
 from gecko_hf.source import pinned
+from gecko_hf.training.recipe import StageRecipe
 
 
 def check_requirements(recipe: Recipe) -> None:
@@ -49,7 +50,7 @@ def require_base(recipe: Recipe) -> None:
 
 
 def require_sources(recipe: Recipe, todo: Collection[str]) -> None:
-    """Refuse a data set of a mixture, or a test set, that is not there: hours of other stages should not end at it.
+    """Refuse a data set of a mixture, a test set or a package that is not there: hours of other stages should not end at it.
 
     Args:
         recipe: What will run.
@@ -57,11 +58,19 @@ def require_sources(recipe: Recipe, todo: Collection[str]) -> None:
 
     Raises:
         RecipeError: Naming it.
+        MissingExtraError: Likewise.
     """
+    from gecko_hf.errors import require
+
     if {"prefinetune", "fret"} & {*todo}:
         check_test_sets(recipe.fret.quality)
     for name in ("prefinetune", "finetune"):
         if name in todo:
-            for entry, block in getattr(recipe, name).mixture.items():
+            stage: StageRecipe = getattr(recipe, name)
+            if recipe.encoder.lora.rank:
+                require("peft", "lora")
+            if stage.tracking != "none":
+                require(stage.tracking, "track")
+            for entry, block in stage.mixture.items():
                 if block.source is not None:
                     pinned(block, block.source, f"{name}.mixture.{entry}")

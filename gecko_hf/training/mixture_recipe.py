@@ -100,11 +100,8 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
             raise RecipeError(f"{where}.{name}.hard_negatives is {entry.hard_negatives}; give 0 to {MOST_NEGATIVES}.")
         if entry.negatives == "own_only" and entry.hard_negatives == 0:
             raise RecipeError(f"{where}.{name} has neither in-batch nor hard negatives, so it teaches nothing.")
-        if entry.scores and not negatives_of(entry):
-            raise RecipeError(
-                f"{where}.{name}.scores: a teacher's scores tell a positive from hard negatives, and the rows have none. Set "
-                "hard_negatives: 1, or leave scores out."
-            )
+        if entry.scores:
+            _check_scores(entry, f"{where}.{name}")
         if entry.positives == "label" and (
             entry.kind != "labels" or entry.hard_negatives or entry.negatives != "in_batch"
         ):
@@ -113,14 +110,25 @@ def check_mixture(mixture: dict[str, DataRecipe], where: str) -> None:
             )
         if not entry.learn and not entry.keep:
             raise RecipeError(f"{where}.{name} has learn 0 and keep 0, so it teaches nothing. Leave the data set out.")
-        if entry.keep and entry.scores:
-            raise RecipeError(
-                f"{where}.{name}: a row carries a teacher's scores or the base's vectors. Choose scores or keep."
-            )
     weighted = [name for name, entry in mixture.items() if entry.weight is not None]
     if weighted and len(weighted) < len(mixture):
         missing = next(name for name in mixture if name not in weighted)
         raise RecipeError(f"{where}: {weighted[0]} has a weight and {missing} has none. Give one to all or to none.")
+
+
+def _check_scores(entry: DataRecipe, where: str) -> None:
+    """Refuse a teacher's scores of rows that cannot carry them."""
+    if entry.kind not in (able := [name for name, kind in KINDS.items() if "scores" in kind.also]):
+        raise RecipeError(
+            f"{where}.scores: rows of kind: {entry.kind} carry none. Those of {' and '.join(able)} can; leave scores out."
+        )
+    if not negatives_of(entry):
+        raise RecipeError(
+            f"{where}.scores: a teacher's scores tell a positive from hard negatives, and the rows have none. Set "
+            "hard_negatives: 1, or leave scores out."
+        )
+    if entry.keep:
+        raise RecipeError(f"{where}: a row carries a teacher's scores or the base's vectors. Choose scores or keep.")
 
 
 def _check_columns(entry: DataRecipe, where: str) -> None:

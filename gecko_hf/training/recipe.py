@@ -105,11 +105,7 @@ def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
             f"{where}.mixture.{own} is the FRet of this run, which is built after this stage. Put it into the mixture of "
             "finetune, or name the source of a finished one."
         )
-    if idle := [n for n, e in recipe.mixture.items() if e.scores and not recipe.loss.distillation]:
-        raise RecipeError(
-            f"{where}.mixture.{idle[0]}.scores: nothing reads a teacher's scores, for {where}.loss.distillation is 0. "
-            "Raise it, or leave scores out."
-        )
+    _check_distillation(recipe, where)
     if recipe.warmup_ratio >= 1:
         raise RecipeError(
             f"{where}.warmup_ratio is {recipe.warmup_ratio:g}: the learning rate would rise in every step. It is a share of "
@@ -132,3 +128,24 @@ def check_stage(recipe: StageRecipe, where: str, *, lora: bool) -> None:
         value = getattr(recipe, name)
         if value is not None and value < 1:
             raise RecipeError(f"{where}.{name} is {value}; it must be at least 1, or null.")
+
+
+def _check_distillation(recipe: StageRecipe, where: str) -> None:
+    """Refuse a teacher's scores that nothing reads, and a loss that reads scores which are not there."""
+    told = {name: entry.scores for name, entry in recipe.mixture.items()}
+    if not recipe.loss.distillation:
+        if idle := [name for name, scores in told.items() if scores]:
+            raise RecipeError(
+                f"{where}.mixture.{idle[0]}.scores: nothing reads a teacher's scores, for {where}.loss.distillation is 0. "
+                "Raise it, or leave scores out."
+            )
+    elif not told:
+        raise RecipeError(
+            f"{where}.loss.distillation: only data sets of a mixture have a teacher's scores. Name them in {where}.mixture, with "
+            "scores: true, or leave it out."
+        )
+    elif bare := [name for name, scores in told.items() if not scores]:
+        raise RecipeError(
+            f"{where}.loss.distillation needs a teacher's scores of every data set, and {where}.mixture.{bare[0]} has none. Set "
+            "scores: true there, or leave the data set out."
+        )
