@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -223,9 +223,9 @@ def _run(job: Run, steps: list[Step]) -> None:
         what = "every stage" if len(steps) == len(STAGES) else " and ".join(step.stage.name for step in steps)
         console.print(f"Nothing to do: {what} of {paths.root} is done.", soft_wrap=True, markup=False)
         return
-    require_sources(recipe, [step.stage.name for step in steps if not step.record])
-    retrieves = any(step.stage.name == "fret" and not step.record for step in steps)
-    if retrieves:
+    todo = [step.stage.name for step in steps if not step.record]
+    require_sources(recipe, todo)
+    if "fret" in todo:
         from gecko_hf.llm.open import probe_models
 
         probe_models(recipe.llm, recipe.judge, job.view.say)
@@ -234,16 +234,14 @@ def _run(job: Run, steps: list[Step]) -> None:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
                 steps[0] = _do(job, steps[0])
-        retriever = job.retriever() if retrieves and recipe.retriever else None  # refused early likewise
+        retriever = job.retriever() if "fret" in todo and recipe.retriever else None  # refused early likewise
         estimates = estimate(job, base, retriever)
         require_space(paths, space_needed(job, base))
+        width = base.get_embedding_dimension() or 0
         del base, retriever  # large ones should not lie in memory beside those of the stages
         console.print(plan_table(steps, estimates, recipe))
-        if retrieves and (bare := job.bare_retriever()):
-            job.view.say(
-                f"{bare} fetches FRet's candidates, and nobody has trained it to embed: they may have little to do with the "
-                "queries. retriever.base=ID names an embedding model for that."
-            )
+        for caution in _cautions(job, width, todo):
+            job.view.say(caution)
         with job.view.live():
             for i, step in enumerate(steps):
                 if not step.record:
@@ -254,6 +252,20 @@ def _run(job: Run, steps: list[Step]) -> None:
         raise OutputError(
             f"{paths.root} cannot be written any more: {error.strerror}. Make room; the same command goes on from here."
         ) from error
+
+
+def _cautions(job: Run, width: int, todo: Collection[str]) -> Iterator[str]:
+    """What a person may not have meant, though it can be done."""
+    if "finetune" in todo and width > (widest := max(job.recipe.encoder.dims)):
+        yield (
+            f"The encoder has {width} dimensions, and encoder.dims ends at {widest}: those beyond are not trained. Add {width} "
+            f"to encoder.dims, or cut the vectors of the model at {widest} (truncate_dim={widest})."
+        )
+    if "fret" in todo and (bare := job.bare_retriever()):
+        yield (
+            f"{bare} fetches FRet's candidates, and nobody has trained it to embed: they may have little to do with the queries. "
+            "retriever.base=ID names an embedding model for that."
+        )
 
 
 def _leading_to(name: str) -> list[str]:

@@ -265,6 +265,14 @@ def test_widths_that_the_base_has_not_are_refused_before_the_text_is_read(recipe
     assert not (tmp_path / "r" / "corpus").exists()
 
 
+def test_widths_that_end_below_the_encoders_are_told_of_where_a_stage_is_to_train(recipe_file, tmp_path):
+    seen = run(recipe_file, tmp_path / "r", "encoder.dims=[8]", "prefinetune.rows=0", "finetune.steps=1")
+    assert "Add 32 to encoder.dims, or cut the vectors of the model at 8" in seen
+    assert "to encoder.dims" not in run(
+        recipe_file, tmp_path / "r", "encoder.dims=[32, 8]", "prefinetune.rows=0", redo=True
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "redone"),
     [
