@@ -234,6 +234,7 @@ def test_another_base_in_the_same_folder_redoes_what_reads_it(recipe_file, tiny_
         return [step.key for step in pipeline.plan(recipe, Paths(tmp_path / "r"), {})]
 
     before = keys()
+    (base / "README.md").write_text("# What another run's report wrote\n", encoding="utf-8")
     assert keys() == before
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
