@@ -322,6 +322,17 @@ class TestCommand:
         meta = json.loads(next((Path(tmp_path) / "r" / "results").rglob("model_meta.json")).read_text())
         assert meta["name"] == "local/mine"
 
+    def test_only_the_widths_that_are_asked_for_are_shown_since_others_may_be_of_earlier_data(
+        self, model_folder, tmp_path
+    ):
+        folder = local_folders.beir(tmp_path / "search")
+        command = ["evaluate", str(model_folder), "--local", str(folder), "--results", str(tmp_path / "r"), "--dims"]
+        CliRunner().invoke(app, [*command, "32,8"], catch_exceptions=False)
+        (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td5\t1\n")
+        shown = CliRunner().invoke(app, [*command, "8"], catch_exceptions=False).output
+        (head,) = (line.split() for line in shown.splitlines() if "metric" in line)
+        assert [word for word in head if word.isdigit()] == ["8"]
+
     def test_widths_may_be_separated_by_commas_or_repeated(self, model_folder, data, tmp_path):
         command = ["evaluate", str(model_folder), "--local", str(data), "--results", str(tmp_path / "r"), "--dry-run"]
         for widths in (["--dims", "32,8"], ["--dims", "32", "--dims", "8"]):
