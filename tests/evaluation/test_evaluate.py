@@ -252,12 +252,22 @@ def test_a_record_does_not_outlive_the_result_that_it_is_of(opened, data, tmp_pa
     assert [s.value for s in read_results(here)] == before
 
 
-def test_a_mean_over_tasks_follows_its_parts(opened, tmp_path, view):
+@pytest.fixture
+def mean(tmp_path):
+    """A task that is the mean of two others."""
     parts = [local_tasks(local_folders.pairs(tmp_path / name, "score"))[0] for name in ("one", "two")]
     metadata = AggregateTaskMetadata(
         name="Mean", description="Of two.", tasks=parts, main_score="cosine_spearman", type="STS", eval_splits=["test"]
     )
-    mean = type("Mean", (AbsTaskAggregate,), {"metadata": metadata})()
+    return type("Mean", (AbsTaskAggregate,), {"metadata": metadata})()
+
+
+def test_a_part_of_a_mean_that_is_also_asked_for_by_itself_is_measured_once(opened, mean, tmp_path):
+    jobs = plan(opened, [mean, *local_tasks(tmp_path / "two")], [32], tmp_path / "r")
+    assert [job.task.metadata.name for job in jobs] == ["Local-one", "Local-two"]
+
+
+def test_a_mean_over_tasks_follows_its_parts(opened, mean, tmp_path, view):
     for prompt in ("bread ", "sailing anchor "):
         evaluate(prompted(opened, prompt), [mean], [32], tmp_path / "r", view)
         found = {s.task: s.value for s in read_results(tmp_path / "r")}
