@@ -236,7 +236,7 @@ def _run(job: Run, steps: list[Step]) -> None:
                 steps[0] = _do(job, steps[0])
         retriever = job.retriever() if retrieves and recipe.retriever else None  # refused early likewise
         estimates = estimate(job, base, retriever)
-        require_space(paths, space_needed(job, base))
+        require_space(paths, space_needed(job, [s.stage.name for s in steps if not s.record], base, retriever))
         del base, retriever  # large ones should not lie in memory beside those of the stages
         console.print(plan_table(steps, estimates, recipe))
         if retrieves and (bare := job.bare_retriever()):

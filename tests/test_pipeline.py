@@ -359,6 +359,13 @@ def test_a_full_disk_is_noticed_before_work(recipe_file, tmp_path, monkeypatch):
         run(recipe_file, tmp_path / "r")
 
 
+def test_on_a_full_disk_a_run_goes_on_for_which_little_is_left_to_write(finished, recipe_file, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished[0], tmp_path / "r")
+    shutil.rmtree(Paths(folder).report)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    assert "\nreport: " in f"\n{run(recipe_file, folder)}"
+
+
 def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file, tmp_path, monkeypatch, finished):
     def full(*_):
         raise OSError(28, "No space left on device")

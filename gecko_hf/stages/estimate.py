@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from gecko_hf.recipe import Recipe
@@ -148,12 +148,28 @@ def _task_tokens(run: Run) -> int:
     return tokens_of(lines, run.recipe.encoder.max_seq_length)
 
 
-def space_needed(run: Run, base: Encoder) -> int:
-    """Bytes that a run may write: three models, checkpoints with their optimizers, vectors, and the texts three times."""
+def space_needed(run: Run, todo: Collection[str], base: Encoder, retriever: Encoder | None = None) -> int:
+    """Bytes that the stages which are not done may write.
+
+    A training stage writes a model, and checkpoints with their optimizers, which go before the next stage. FRet writes vectors,
+    and the texts three times: the corpus, and a positive and a negative of each row. The scores are of vectors of each model;
+    the base's are FRet's too, where no other model retrieves.
+
+    Args:
+        run: The run, with its corpus.
+        todo: Names of those stages.
+        base: What is trained.
+        retriever: What fetches FRet's candidates, where it is not the base.
+    """
     weights = 4 * sum(p.numel() for p in base.parameters())
-    checkpoints = max(_checkpoints(stage) for stage in (run.recipe.prefinetune, run.recipe.finetune))
-    vectors = 4 * max(run.recipe.encoder.dims) * len(run.passages) * 3
-    return (3 + 3 * checkpoints) * weights + vectors + 3 * sum(len(p.text.encode()) for p in run.passages)
+    training = [getattr(run.recipe, name) for name in ("prefinetune", "finetune") if name in todo]
+    copies = len(training) + 3 * max(map(_checkpoints, training), default=0)
+    embedding = [base] * (2 + run.recipe.evaluation.prefinetuned) if "evaluate" in todo else []
+    if "fret" in todo and (retriever or not embedding):
+        embedding.append(retriever or base)
+    columns = sum(model.get_embedding_dimension() or 0 for model in embedding)
+    texts = 3 * sum(len(p.text.encode()) for p in run.passages) if "fret" in todo else 0
+    return copies * weights + 4 * columns * len(run.passages) + texts
 
 
 def _checkpoints(stage: StageRecipe) -> int:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.recipe import Recipe
 from gecko_hf.stages import estimate
 from gecko_hf.stages.estimate import (
@@ -11,6 +12,7 @@ from gecko_hf.stages.estimate import (
     DROPOUT,
     SHORT,
     kept_tokens,
+    space_needed,
     step_cost,
     step_tokens,
     tokens_of,
@@ -64,6 +66,36 @@ class TestTokens:
         assert kept_tokens(mixture(steps=8), RECIPE) == 30 * row  # of two steps, and a batch more
         assert kept_tokens(mixture(steps=4000), RECIPE) == 100 * row  # all that there are
         assert kept_tokens(StageRecipe(), RECIPE) == 0
+
+
+class TestSpace:
+    """Of the stages that are not done, in bytes."""
+
+    @pytest.fixture
+    def needed(self, passages, tiny_model):
+        recipe = Recipe(name="t", encoder=EncoderRecipe(dims=[8]))
+        run = SimpleNamespace(recipe=recipe, passages=passages)
+        return lambda *todo, **more: space_needed(run, todo, tiny_model, **more)
+
+    def test_a_model_and_its_checkpoints_are_written_by_training(self, needed, tiny_model):
+        weights = 4 * sum(p.numel() for p in tiny_model.parameters())
+        assert needed("finetune", "report") == (1 + 3 * 2) * weights
+        assert needed("prefinetune", "finetune") == (2 + 3 * 2) * weights
+
+    def test_scores_are_of_three_models_whose_vectors_are_kept_whole(self, needed, passages):
+        assert needed("evaluate") == 3 * 4 * 32 * len(passages)
+
+    def test_fret_writes_texts_and_its_vectors_are_those_that_are_scored_unless_another_model_retrieves(
+        self, needed, passages
+    ):
+        texts = 3 * sum(len(p.text.encode()) for p in passages)
+        wide = SimpleNamespace(get_embedding_dimension=lambda: 100)
+        assert needed("fret") == texts + 4 * 32 * len(passages)
+        assert needed("fret", "evaluate") == texts + needed("evaluate")
+        assert needed("fret", "evaluate", retriever=wide) == texts + needed("evaluate") + 4 * 100 * len(passages)
+
+    def test_what_is_done_needs_none(self, needed):
+        assert needed("report") == 0
 
 
 def test_the_speed_is_that_of_the_base_on_the_runs_own_text_once_it_has_taken_long_enough(monkeypatch):
