@@ -1,11 +1,13 @@
 """How long a stage may take: counted are the texts that it reads, and what is frozen or kept costs as much as it does."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from gecko_hf.model.recipe import EncoderRecipe
 from gecko_hf.recipe import Recipe
+from gecko_hf.run_folder import Paths
 from gecko_hf.stages import estimate
 from gecko_hf.stages.estimate import (
     CACHED,
@@ -19,7 +21,7 @@ from gecko_hf.stages.estimate import (
     tokens_per_second,
 )
 from gecko_hf.training.mixture_recipe import DataRecipe
-from gecko_hf.training.recipe import StageRecipe
+from gecko_hf.training.recipe import FineTuneRecipe, StageRecipe
 
 RECIPE = Recipe(name="t", precision="float32")
 LENGTH = RECIPE.encoder.max_seq_length
@@ -66,6 +68,38 @@ class TestTokens:
         assert kept_tokens(mixture(steps=8), RECIPE) == 30 * row  # of two steps, and a batch more
         assert kept_tokens(mixture(steps=4000), RECIPE) == 100 * row  # all that there are
         assert kept_tokens(StageRecipe(), RECIPE) == 0
+
+
+class TestTime:
+    """Of the stages, in seconds, with a base that embeds so many tokens a second."""
+
+    SPEED = 1000
+
+    @pytest.fixture
+    def seconds(self, passages, tiny_model, tmp_path, monkeypatch):
+        monkeypatch.setattr(estimate, "tokens_per_second", lambda *_: self.SPEED)
+        texts = type("Passages", (list,), {"texts": [p.text for p in passages]})(passages)
+
+        def seconds(**recipe):
+            run = SimpleNamespace(recipe=Recipe(name="t", **recipe), passages=texts, paths=Paths(tmp_path))
+            return estimate.estimate(run, tiny_model)
+
+        return seconds
+
+    def test_fine_tuning_takes_no_more_rows_of_fret_than_it_is_told_to(self, seconds):
+        few, more, all_there_are = (
+            seconds(finetune=FineTuneRecipe(rows=rows))["finetune"] for rows in (8, 16, 1_000_000)
+        )
+        assert more == pytest.approx(2 * few)
+        assert all_there_are == pytest.approx(8 * few)  # of the 64 passages a row each
+
+    def test_of_a_reranking_task_every_candidate_is_embedded(self, seconds, tmp_path):
+        before = seconds()["evaluate"]
+        file = Paths(tmp_path).tasks / "answers" / "test.jsonl"
+        file.parent.mkdir(parents=True)
+        row = {"query": "two words", "positive": ["two words"], "negative": ["two\u2028words"] * 30}
+        file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+        assert seconds()["evaluate"] - before == pytest.approx(2 * 32 * 11 / self.SPEED)  # by the base and by the model
 
 
 class TestSpace:
