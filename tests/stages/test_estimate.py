@@ -97,7 +97,7 @@ class TestTime:
         before = seconds()["evaluate"]
         file = Paths(tmp_path).tasks / "answers" / "test.jsonl"
         file.parent.mkdir(parents=True)
-        row = {"query": "two words", "positive": ["two words"], "negative": ["two\u2028words"] * 30}
+        row = {"query": "two words", "positive": ["two words"], "negative": [*["two words"] * 29, "two\u2028words"]}
         file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
         assert seconds()["evaluate"] - before == pytest.approx(2 * 32 * 11 / self.SPEED)  # by the base and by the model
 
