@@ -30,7 +30,7 @@ from gecko_hf.run_folder import (
     working_in,
     write_record,
 )
-from gecko_hf.source import state
+from gecko_hf.source import model_state, state
 from gecko_hf.stages.corpus import corpus_stage
 from gecko_hf.stages.estimate import estimate, space_needed
 from gecko_hf.stages.evaluate import evaluate_stage
@@ -75,7 +75,7 @@ def _training(stage: StageRecipe) -> Any:
 def _encoder(recipe: Recipe, keys: Collection[str] | None = None) -> Any:
     """The encoder's block, or these keys of it, and the state of the files where its base is a local folder."""
     block = {key: value for key, value in asdict(recipe.encoder).items() if keys is None or key in keys}
-    files = state(recipe.encoder.base)
+    files = model_state(recipe.encoder.base)
     return (block, files) if files else block
 
 
@@ -83,7 +83,7 @@ def _retriever(recipe: Recipe) -> Any:
     """What FRet's vectors depend on: the block of the retriever, or keys of the encoder's, and its files likewise."""
     if recipe.retriever is None:
         return _encoder(recipe, RETRIEVER)
-    files = state(recipe.retriever.base)
+    files = model_state(recipe.retriever.base)
     return (asdict(recipe.retriever), files) if files else asdict(recipe.retriever)
 
 
@@ -236,7 +236,7 @@ def _run(job: Run, steps: list[Step]) -> None:
                 steps[0] = _do(job, steps[0])
         retriever = job.retriever() if "fret" in todo and recipe.retriever else None  # refused early likewise
         estimates = estimate(job, base, retriever)
-        require_space(paths, space_needed(job, base))
+        require_space(paths, space_needed(job, [s.stage.name for s in steps if not s.record], base, retriever))
         width = base.get_embedding_dimension() or 0
         del base, retriever  # large ones should not lie in memory beside those of the stages
         console.print(plan_table(steps, estimates, recipe))

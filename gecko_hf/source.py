@@ -22,6 +22,8 @@ FORMATS = {".jsonl": "json", ".json": "json", ".gz": "json", ".parquet": "parque
 TEXT = (datasets.Value("string"), datasets.Value("large_string"))  # what a column of text is
 # Of pandas, which takes words such as `null` and `None` for nothing: only an empty cell is.
 CSV_WORDS = {"keep_default_na": False, "na_values": [""]}
+# What a change is looked for in: these, what else `datasets` reads rows of text from, and the judgements of a test set.
+HASHED = (*FORMATS, ".ndjson", ".arrow", ".txt", ".zip", ".zst", ".bz2", ".xz", ".tsv")
 BESIDE_ROWS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json")
 FILE_SPLIT = re.compile(r"train(\[|$)")  # a file is one split, of which a part may be named
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -156,7 +158,33 @@ def by_role(rows: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset
 
 
 def state(source: str) -> list[Any]:
-    """What changes when local files do."""
-    path = Path(source).expanduser()
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path] if path.is_file() else []
-    return [[f.name, *file_state(f)] for f in files]
+    """What changes when rows on this machine do: the files of data, and the head of a card, which says what is read of them."""
+    folder = Path(source).expanduser()
+    found = [[f.name, *file_state(f)] for f in _files(folder) if f == folder or f.suffix in HASHED]
+    card = folder / "README.md"
+    return [*found, _head(card)] if card.is_file() else found
+
+
+def model_state(source: str) -> list[Any]:
+    """What changes when a model on this machine does: its files without its card and what was exported of them to ONNX."""
+    folder = Path(source).expanduser()
+    return [
+        [f.name, *file_state(f)]
+        for f in _files(folder)
+        if f.relative_to(folder).as_posix().partition("/")[0] not in ("README.md", "onnx")
+    ]
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or what lies in the folder and is not hidden, in the order of the names."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    found = (f for f in path.rglob("*") if not any(part.startswith(".") for part in f.relative_to(path).parts))
+    return sorted(f for f in found if f.is_file())
+
+
+def _head(card: Path) -> str:
+    """The YAML between the first two lines of three dashes; nothing where the card does not begin with one."""
+    lines = card.read_text(encoding="utf-8", errors="replace").splitlines()
+    ends = [i for i, line in enumerate(lines) if line.rstrip() == "---"]
+    return "\n".join(lines[: ends[1]]) if len(ends) > 1 and ends[0] == 0 else ""

@@ -234,6 +234,7 @@ def test_another_base_in_the_same_folder_redoes_what_reads_it(recipe_file, tiny_
         return [step.key for step in pipeline.plan(recipe, Paths(tmp_path / "r"), {})]
 
     before = keys()
+    (base / "README.md").write_text("# What another run's report wrote\n", encoding="utf-8")
     assert keys() == before
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
@@ -364,6 +365,13 @@ def test_a_full_disk_is_noticed_before_work(recipe_file, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(OutputError, match="0 MB free; this run needs about"):
         run(recipe_file, tmp_path / "r")
+
+
+def test_on_a_full_disk_a_run_goes_on_for_which_little_is_left_to_write(finished, recipe_file, tmp_path, monkeypatch):
+    folder = shutil.copytree(finished[0], tmp_path / "r")
+    shutil.rmtree(Paths(folder).report)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    assert "\nreport: " in f"\n{run(recipe_file, folder)}"
 
 
 def test_a_disk_that_fills_up_during_work_leaves_a_run_that_goes_on(recipe_file, tmp_path, monkeypatch, finished):

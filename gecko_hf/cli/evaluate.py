@@ -69,7 +69,12 @@ def evaluate(
         measure(opened, chosen, widths, results, view, batch_size=batch_size, devices=device or [])
     names = {task.metadata.name for task in chosen}
     found = read_results(results, warn)
-    mine = [s for s in found if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names]
+    # Other widths may be of earlier data.
+    mine = [
+        s
+        for s in found
+        if (s.model, s.revision) == (opened.name, opened.revision) and s.task in names and s.dim in widths
+    ]
     console.print(score_table(mine, f"{opened.name} at {opened.revision}"))
     console.print(f"Results  {results}", highlight=False, soft_wrap=True)
 

@@ -5,7 +5,7 @@ reranking        query, positives, negatives (lists of texts): put the positives
 sts              sentence1, sentence2, score; with `values` the score is a label's number
 pairs            sentence1, sentence2, label: 1 belongs together, 0 does not
 same_label       text, label: does a text belong to another of its label, or to a like one of another label?
-classification   text, label: half of the texts train mteb's classifier
+classification   text, label: mteb draws what trains its classifier from half of the texts
 clustering       text, label
 """
 
@@ -29,7 +29,9 @@ from gecko_hf.text import words
 
 Row = Mapping[str, Any]
 NO_TEXT = ("positives", "negatives", "score", "label")  # roles of columns that hold something else
-FOES = 30  # texts of other labels among which the likest is taken (ours)
+FOES = (
+    30  # times that a label is drawn and a text of it, to take the likest; those of the text's own do not count (ours)
+)
 
 
 def write_held_out(tasks: Mapping[str, TaskRecipe], folder: Path, seed: int) -> dict[str, TaskRecipe]:

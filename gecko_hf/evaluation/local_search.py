@@ -33,8 +33,8 @@ def read_beir(folder: Path, splits: Iterable[str]) -> SearchData:
     `top_ranked.jsonl` (query-id, corpus-ids), the candidates that are reranked.
 
     Raises:
-        EvaluationError: If a column is missing, a judgement names a query or document that is not there, or a query that is
-            judged has no candidates where others have.
+        EvaluationError: If a column is missing, a judgement names a query or document that is not there, a query that is judged
+            has no candidates where others have, or a query has them in two lines.
     """
     corpus = _texts(folder / "corpus.jsonl")
     queries = _texts(folder / "queries.jsonl").remove_columns("title")
@@ -43,7 +43,7 @@ def read_beir(folder: Path, splits: Iterable[str]) -> SearchData:
     data = {}
     for split in splits:
         qrels = _qrels(folder / "qrels" / f"{split}.tsv", asked, known)
-        bare = sorted(qrels.keys() - candidates.keys()) if candidates is not None else []
+        bare = sorted(q for q in qrels if not candidates.get(q)) if candidates is not None else []
         # mteb would score such a query as 0, whatever the model.
         _require(
             not bare,
@@ -190,6 +190,7 @@ def _top_ranked(file: Path, queries: set[str], documents: set[str]) -> dict[str,
         missing = [d for d in found if d not in documents]
         _require(query in queries, f"{file}, line {number}: no query {query!r} in queries.jsonl.")
         _require(not missing, f"{file}, line {number}: no document {missing[:1]} in corpus.jsonl.")
+        _require(query not in ranked, f"{file}, line {number}: a second line of the query {query!r}. Give it one line.")
         ranked[query] = found
     return ranked
 

@@ -125,10 +125,13 @@ def _require_positions(model: SentenceTransformer, length: int, source: str) -> 
 
 
 def local_name(source: str) -> str:
-    """The name of a model that is not on the Hub; the model of a run folder is called like the run."""
+    """The name of a model that is not on the Hub, as mteb files it; the model of a run folder is called like the run."""
     path = Path(source)
     inside_run = path.name == "model" and not source.startswith(PACKAGE)
-    return f"local/{path.resolve().parent.name if inside_run else base_name(source)}"
+    name = path.resolve().parent.name if inside_run else base_name(source)
+    return (
+        f"local/{name.replace(' ', '_')}"  # mteb puts a _ for a space in its folders, from which the name is read back
+    )
 
 
 def is_gecko(model: SentenceTransformer) -> bool:

@@ -8,7 +8,7 @@ the encoder that scores (`encoder.py`) takes its prefix from the same function.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -88,11 +88,20 @@ def literal_prompt(
 
 
 def flatten(tasks: Iterable[AbsTask]) -> list[AbsTask]:
-    """The tasks that are really run: an aggregate stands for its parts, and the parts have names of their own."""
-    flat: list[AbsTask] = []
-    for task in tasks:
-        flat += flatten(task.tasks) if isinstance(task, AbsTaskAggregate) else [task]
-    return flat
+    """The tasks that are really run, each once: an aggregate stands for its parts, and the parts have names of their own."""
+    parts = (part for task in tasks for part in with_parts(task) if not isinstance(part, AbsTaskAggregate))
+    flat: dict[str, AbsTask] = {}
+    for part in parts:
+        flat.setdefault(part.metadata.name, part)
+    return list(flat.values())
+
+
+def with_parts(task: AbsTask) -> Iterator[AbsTask]:
+    """A task, and of an aggregate also its parts and theirs."""
+    yield task
+    if isinstance(task, AbsTaskAggregate):
+        for part in task.tasks:
+            yield from with_parts(part)
 
 
 def sides_of(task: AbsTask) -> list[PromptType | None]:

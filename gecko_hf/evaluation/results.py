@@ -59,7 +59,10 @@ class TaskScore:
 
 
 def read_results(folder: Path, say: Callable[[str], None] = lambda _: None) -> list[TaskScore]:
-    """Every result in a folder that `gecko-hf evaluate` or mteb wrote; what a kill left half done is not among them.
+    """Every result in a folder that `gecko-hf evaluate` or mteb wrote.
+
+    A file that a kill left half written is not among them, nor is a local task without a record. A task of mteb may have none:
+    mteb by itself writes none, so what a kill left between result and record is taken for mteb's own.
 
     Args:
         folder: The results folder.

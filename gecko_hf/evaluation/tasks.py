@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ import mteb
 from mteb.abstasks.abstask import AbsTask
 
 from gecko_hf.errors import EvaluationError
+from gecko_hf.evaluation.prompt_report import with_parts
 from gecko_hf.evaluation.quiet import quiet
 
 PAPER_BENCHMARK = "MTEB(eng, v1)"  # the 56 tasks that the paper reports
@@ -85,9 +86,18 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
         raise EvaluationError(
             f"Only text is measured here, and these read something else: {', '.join(other)}. Leave them out."
         )
+    _refuse_two_of_one_name(part for task in tasks for part in with_parts(task))
     chosen: dict[str, AbsTask] = {}
     for task in tasks:
-        first = chosen.setdefault(task.metadata.name, task)
+        chosen.setdefault(task.metadata.name, task)
+    return list(chosen.values())
+
+
+def _refuse_two_of_one_name(tasks: Iterable[AbsTask]) -> None:
+    """Refuse tasks that are called alike and are not the same: each is measured once, and its result has one place."""
+    seen: dict[str, AbsTask] = {}
+    for task in tasks:
+        first = seen.setdefault(task.metadata.name, task)
         if first.metadata.revision != task.metadata.revision:
             raise EvaluationError(
                 f"Two different data sets are called {task.metadata.name}, which comes from the names of their folders. Rename "
@@ -98,7 +108,6 @@ def choose_tasks(names: Sequence[str], benchmark: str | None, local: Sequence[Pa
                 f"{task.metadata.name} is asked for twice, on {splits_of(first)} and on {splits_of(task)}. Ask for one of the "
                 "two: a benchmark may take fewer splits and subsets than the task by itself has."
             )
-    return list(chosen.values())
 
 
 def _find(get: Callable[[str], T], kind: str, name: str) -> T:

@@ -96,16 +96,18 @@ def _by_width(
     """Every width at which a model was measured on all the tasks as they are compared, and a sentence on each other one."""
     points: Points = {}
     notes = []
+    as_compared = {task: (score.data, score.splits) for task, score in tasks.items()}
     for i, model in enumerate(models):
         found = [s for s in scores if (s.model, s.revision) == model and s.task in tasks and s.dim]
         for dim in sorted({s.dim or 0 for s in found}):
-            values = [100 * s.value for s in found if s.dim == dim and s.splits == tasks[s.task].splits]
+            values = [100 * s.value for s in found if s.dim == dim and (s.data, s.splits) == as_compared[s.task]]
             if len(values) == len(tasks):
                 mean = fmean(values)
                 points.setdefault(i, []).append((dim, mean, f"{model[0]} at {dim}: {mean:.2f}"))
             else:
                 notes.append(
-                    f"{model[0]} at {dim} is left out: {len(values)} of {len(tasks)} tasks are measured there."
+                    f"{model[0]} at {dim} is left out: {len(values)} of {len(tasks)} tasks are measured there on "
+                    "the data that is compared."
                 )
     return points, notes
 

@@ -66,7 +66,9 @@ def summarise(recipe: Recipe, paths: Paths, yardstick: tuple[str, str]) -> dict[
             "split": "test",
         },
         "scores": [_score_row(s) for s in scores if s["split"] == "test"],
-        "task_scores": _read(paths.logs / "task_scores.json") if "evaluate" in records else [],
+        "task_scores": _read(paths.logs / "task_scores.json")
+        if recipe.evaluation.tasks and "evaluate" in records
+        else [],
         "mixtures": _mixtures(paths, recipe),
         "dev_scores": [_score_row(s) for s in scores if s["split"] == "dev"],
         "fret": {

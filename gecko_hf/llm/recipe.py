@@ -86,9 +86,9 @@ class LLMRecipe:
 
             read["prompts"] = dict(load_prompts(self.prompts).hashes)
         if self.backend == "local":
-            from gecko_hf.source import state
+            from gecko_hf.source import model_state
 
-            read |= {"files": files} if (files := state(str(self.model))) else {}
+            read |= {"files": files} if (files := model_state(str(self.model))) else {}
         return {"backend": self.backend, **read}
 
 

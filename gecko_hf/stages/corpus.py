@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.corpus.gather import Draft
 from gecko_hf.errors import CorpusError
-from gecko_hf.evaluation.yardstick import held_out_ids, see_also_queries, write_queries
+from gecko_hf.evaluation.yardstick import YardstickQuery, held_out_ids, see_also_queries, write_queries
 from gecko_hf.run_folder import write_json
 from gecko_hf.stages.run import Counts, Run
 
@@ -36,11 +37,13 @@ def corpus_stage(run: Run) -> Counts:
     held_out: list[str] = []
     if recipe.evaluation.yardstick == "see_also":
         queries = see_also_queries(documentation, run.passages, found.merged, recipe.evaluation.dev_share)
+        _require_test_query(queries, source.packages)
         write_queries(queries, run.paths.yardstick)
         counts["queries"] = len(queries)
     else:
         block = recipe.evaluation
         held_out = held_out_ids((p.id for p in run.passages), block.held_out, block.held_out_most, recipe.seed)
+        _require_held_out(held_out, block.held_out, found.passages)
         counts["held_out"] = len(held_out)
     write_json(held_out, run.paths.corpus / "held_out.json")
     write_json(found.merged, run.paths.corpus / "merged.json")
@@ -60,6 +63,24 @@ def require_candidates(passages: int, candidates: int) -> None:
         raise CorpusError(
             f"The corpus has {passages} different passages, and every query needs {candidates} candidates. "
             f"Give more text{lower}."
+        )
+
+
+def _require_test_query(queries: Sequence[YardstickQuery], packages: Sequence[str]) -> None:
+    """Refuse a yardstick that no model could be scored on: hours of training should not end at it."""
+    if not any(query.split == "test" for query in queries):
+        raise CorpusError(
+            f"The See Also sections of {', '.join(packages)} give {len(queries)} queries, none of them of the split test, and "
+            "the models are scored on these. Set evaluation.yardstick=held_out, or name more packages in corpus.packages."
+        )
+
+
+def _require_held_out(held_out: Sequence[str], share: float, passages: int) -> None:
+    """Refuse a share that no passage falls into, before a language model is paid for the queries of the others."""
+    if not held_out:
+        raise CorpusError(
+            f"evaluation.held_out is {share:g}, and none of the {passages} passages falls into this share, so the models could "
+            "not be scored. Raise evaluation.held_out (at most 0.5), or give more text."
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gecko_hf.recipe import Recipe
@@ -22,6 +24,7 @@ DROPOUT = 1.3  # ours: so many times as long with dropout
 CACHED = 4 / 3  # gradient caching embeds every text a second time
 JUDGED_PER_SECOND = 10_000  # ours: (query, passage) pairs that `unigram` judges on one core
 SHORT = 24  # ours: tokens of a prompt and a sentence
+TEXTS = {"text", "sentence1", "sentence2", "query", "positive", "negative"}  # columns of held-out tasks
 UNKNOWN_ROWS = 1_000  # of a data set that says neither its weight nor its rows; as good as any
 
 
@@ -125,9 +128,11 @@ def estimate(run: Run, base: Encoder, retriever: Encoder | None = None) -> dict[
     speed = tokens_per_second(run, base, length)
     once = mined = tokens_of(run.passages.texts, length) / speed
     if retriever and recipe.retriever:
-        length = recipe.retriever.max_seq_length
-        mined = tokens_of(run.passages.texts, length) / tokens_per_second(run, retriever, length)
+        read = recipe.retriever.max_seq_length
+        mined = tokens_of(run.passages.texts, read) / tokens_per_second(run, retriever, read)
     rows = min(recipe.fret.rows, len(run.passages))
+    columns = 1 if recipe.fret.negative == "none" else 2
+    tasks = tokens_of(task_texts(run.paths.tasks), length) / speed
 
     def trained(stage: StageRecipe, own_columns: int, own_rows: int) -> float:
         tokens = step_tokens(stage, recipe, own_columns, own_rows) * step_cost(stage, base)
@@ -136,24 +141,43 @@ def estimate(run: Run, base: Encoder, retriever: Encoder | None = None) -> dict[
     return {
         "prefinetune": trained(recipe.prefinetune, 1, min(recipe.prefinetune.rows, len(run.passages))),
         "fret": mined + rows * recipe.fret.candidates / JUDGED_PER_SECOND,
-        "finetune": trained(recipe.finetune, 1 if recipe.fret.negative == "none" else 2, rows),
-        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15 + 2 * _task_tokens(run) / speed,
+        "finetune": trained(recipe.finetune, columns, min(recipe.finetune.rows, rows)),
+        "evaluate": once * (1 + recipe.evaluation.prefinetuned) + 15 + 2 * tasks,
     }
 
 
-def _task_tokens(run: Run) -> int:
-    """Tokens of the texts of the held-out tasks; a line of a file holds one or two."""
-    files = sorted(run.paths.tasks.rglob("*.jsonl"))
-    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    return tokens_of(lines, run.recipe.encoder.max_seq_length)
+def task_texts(folder: Path) -> Iterator[str]:
+    """The texts of the held-out tasks: of a line a pair of sentences, a document, or a query with its candidates."""
+    for file in sorted(folder.rglob("*.jsonl")):
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                for role in TEXTS & row.keys():
+                    yield from row[role] if isinstance(row[role], list) else [row[role]]
 
 
-def space_needed(run: Run, base: Encoder) -> int:
-    """Bytes that a run may write: three models, checkpoints with their optimizers, vectors, and the texts three times."""
+def space_needed(run: Run, todo: Collection[str], base: Encoder, retriever: Encoder | None = None) -> int:
+    """Bytes that the stages which are not done may write.
+
+    A training stage writes a model, and checkpoints with their optimizers, which go before the next stage. FRet writes vectors,
+    and the texts three times: the corpus, and a positive and a negative of each row. The scores are of vectors of each model;
+    the base's are FRet's too, where no other model retrieves.
+
+    Args:
+        run: The run, with its corpus.
+        todo: Names of those stages.
+        base: What is trained.
+        retriever: What fetches FRet's candidates, where it is not the base.
+    """
     weights = 4 * sum(p.numel() for p in base.parameters())
-    checkpoints = max(_checkpoints(stage) for stage in (run.recipe.prefinetune, run.recipe.finetune))
-    vectors = 4 * max(run.recipe.encoder.dims) * len(run.passages) * 3
-    return (3 + 3 * checkpoints) * weights + vectors + 3 * sum(len(p.text.encode()) for p in run.passages)
+    training = [getattr(run.recipe, name) for name in ("prefinetune", "finetune") if name in todo]
+    copies = len(training) + 3 * max(map(_checkpoints, training), default=0)
+    embedding = [base] * (2 + run.recipe.evaluation.prefinetuned) if "evaluate" in todo else []
+    if "fret" in todo and (retriever or not embedding):
+        embedding.append(retriever or base)
+    columns = sum(model.get_embedding_dimension() or 0 for model in embedding)
+    texts = 3 * sum(len(p.text.encode()) for p in run.passages) if "fret" in todo else 0
+    return copies * weights + 4 * columns * len(run.passages) + texts
 
 
 def _checkpoints(stage: StageRecipe) -> int:

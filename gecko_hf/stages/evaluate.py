@@ -17,6 +17,7 @@ def evaluate_stage(run: Run) -> Counts:
     from gecko_hf.model.encoder import base_name, load_encoder
 
     recipe, paths = run.recipe, run.paths
+    (paths.logs / "task_scores.json").unlink(missing_ok=True)  # of an earlier model, where this recipe has no tasks
     task = retrieval_task(*yardstick_name(recipe), run.passages, read_queries(paths.yardstick))
     scores: list[Score] = []
     if recipe.evaluation.bm25:

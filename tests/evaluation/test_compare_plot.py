@@ -75,15 +75,16 @@ def test_a_width_with_other_tasks_than_the_rest_is_left_out_and_said(tmp_path):
     write(tmp_path)
     next(tmp_path.glob("results/local__mine/*/experiments/embed_dim_8/STS12.json")).unlink()
     said, picture = plot(tmp_path, "base", "mine")
-    assert "local/mine at 8 is left out: 1 of 2 tasks are measured there." in said
+    assert "local/mine at 8 is left out: 1 of 2 tasks are measured there on the data" in said
     assert not [title for title in charts(picture)["Score by dimensions"] if title.startswith("local/mine at 8")]
 
 
-def test_a_width_that_was_measured_on_other_subsets_is_left_out(tmp_path):
+@pytest.mark.parametrize("other", [{"splits": {"test": ["en-en"]}}, {"dataset_revision": "an earlier one"}])
+def test_a_width_that_was_measured_on_other_subsets_or_other_data_is_left_out(tmp_path, other):
     write(tmp_path, tasks=("STS17",))
-    made_up.write(tmp_path, "STS17", 0.9, model="local/mine", dim=8, splits={"test": ["en-en"]})
+    made_up.write(tmp_path, "STS17", 0.9, model="local/mine", dim=8, **other)
     said, _ = plot(tmp_path, "base", "mine")
-    assert "local/mine at 8 is left out: 0 of 1 tasks are measured there." in said
+    assert "local/mine at 8 is left out: 0 of 1 tasks are measured there on the data that is compared." in said
 
 
 def test_speeds_of_different_machines_are_not_laid_side_by_side(tmp_path):

@@ -252,12 +252,22 @@ def test_a_record_does_not_outlive_the_result_that_it_is_of(opened, data, tmp_pa
     assert [s.value for s in read_results(here)] == before
 
 
-def test_a_mean_over_tasks_follows_its_parts(opened, tmp_path, view):
+@pytest.fixture
+def mean(tmp_path):
+    """A task that is the mean of two others."""
     parts = [local_tasks(local_folders.pairs(tmp_path / name, "score"))[0] for name in ("one", "two")]
     metadata = AggregateTaskMetadata(
         name="Mean", description="Of two.", tasks=parts, main_score="cosine_spearman", type="STS", eval_splits=["test"]
     )
-    mean = type("Mean", (AbsTaskAggregate,), {"metadata": metadata})()
+    return type("Mean", (AbsTaskAggregate,), {"metadata": metadata})()
+
+
+def test_a_part_of_a_mean_that_is_also_asked_for_by_itself_is_measured_once(opened, mean, tmp_path):
+    jobs = plan(opened, [mean, *local_tasks(tmp_path / "two")], [32], tmp_path / "r")
+    assert [job.task.metadata.name for job in jobs] == ["Local-one", "Local-two"]
+
+
+def test_a_mean_over_tasks_follows_its_parts(opened, mean, tmp_path, view):
     for prompt in ("bread ", "sailing anchor "):
         evaluate(prompted(opened, prompt), [mean], [32], tmp_path / "r", view)
         found = {s.task: s.value for s in read_results(tmp_path / "r")}
@@ -321,6 +331,17 @@ class TestCommand:
         assert "Local-search (local)" in shown
         meta = json.loads(next((Path(tmp_path) / "r" / "results").rglob("model_meta.json")).read_text())
         assert meta["name"] == "local/mine"
+
+    def test_only_the_widths_that_are_asked_for_are_shown_since_others_may_be_of_earlier_data(
+        self, model_folder, tmp_path
+    ):
+        folder = local_folders.beir(tmp_path / "search")
+        command = ["evaluate", str(model_folder), "--local", str(folder), "--results", str(tmp_path / "r"), "--dims"]
+        CliRunner().invoke(app, [*command, "32,8"], catch_exceptions=False)
+        (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td5\t1\n")
+        shown = CliRunner().invoke(app, [*command, "8"], catch_exceptions=False).output
+        (head,) = (line.split() for line in shown.splitlines() if "metric" in line)
+        assert [word for word in head if word.isdigit()] == ["8"]
 
     def test_widths_may_be_separated_by_commas_or_repeated(self, model_folder, data, tmp_path):
         command = ["evaluate", str(model_folder), "--local", str(data), "--results", str(tmp_path / "r"), "--dry-run"]

@@ -277,6 +277,12 @@ def test_judgements_may_stand_without_a_heading(tmp_path):
         ("top_ranked.jsonl", b"[1]\n", "line 1: expected query-id and corpus-ids"),
         ("top_ranked.jsonl", b'{"query-id": "q0", "corpus-ids": "d0"}\n', "line 1: expected .*, a list"),
         ("top_ranked.jsonl", b'{"query-id": "q0", "corpus-ids": ["d0"]}\n', "no candidates for 23 queries"),
+        ("top_ranked.jsonl", b'{"query-id": "q0", "corpus-ids": []}\n', "no candidates for 24 queries"),
+        (
+            "top_ranked.jsonl",
+            b'{"query-id": "q0", "corpus-ids": ["d0"]}\n' * 2,
+            "line 2: a second line of the query 'q0'",
+        ),
     ],
 )
 def test_search_data_that_cannot_be_used_is_refused(tmp_path, name, text, message):

@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 import transformers
+from mteb.models.model_meta import ModelMeta
 from transformers import RobertaConfig, RobertaModel
 
 from gecko_hf.errors import EvaluationError
-from gecko_hf.evaluation.model import open_model
+from gecko_hf.evaluation.model import local_name, open_model
 from gecko_hf.model.encoder import load_encoder, save_encoder
 
 
@@ -54,6 +55,13 @@ def test_weights_that_were_cut_off_are_refused(model_folder, tmp_path):
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(EvaluationError, match="No sentence-transformers model loads from"):
         open_model(str(tmp_path / "model"), device="cpu")
+
+
+@pytest.mark.parametrize("source", ["my runs/my run/model", "my models/my run"])
+def test_a_name_with_a_space_is_the_one_that_results_are_read_back_under(source, tmp_path):
+    name = local_name(str(tmp_path / source))
+    filed = ModelMeta.create_empty({"name": name}).model_name_as_path()
+    assert name == "local/my_run" == filed.replace("__", "/", 1)
 
 
 @pytest.mark.parametrize("device", ["xyz", "cuda:99"])

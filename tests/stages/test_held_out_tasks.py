@@ -101,3 +101,10 @@ def test_the_card_and_the_page_show_the_tasks_and_the_mixture(run):
 def test_another_task_sets_everything_apart_anew(run, data):
     _, said = run("evaluation.tasks.topics.rows=16", redo=True)
     assert "corpus: read the text" in said
+
+
+def test_without_tasks_no_scores_of_an_earlier_model_are_shown(run):
+    paths, _ = run("evaluation.tasks={}", redo=True)
+    assert json.loads((paths.report / "summary.json").read_text())["task_scores"] == []
+    assert not (paths.logs / "task_scores.json").exists()
+    assert "Held-out data sets" not in (paths.report / "report.html").read_text(encoding="utf-8")

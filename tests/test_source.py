@@ -1,0 +1,71 @@
+"""Whether local data and models are still what they were: a run begins anew for what it reads, and for nothing beside it."""
+
+import pytest
+
+from gecko_hf.source import model_state, state
+
+HEAD = "---\nconfigs:\n- config_name: default\n  data_files: rows/*.jsonl\n---\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file of the folder `source`; returns the folder."""
+
+    def write(name, text):
+        file = tmp_path / "source" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return str(tmp_path / "source")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("README.md", f"{HEAD}# Another report\n\n---\n"),
+        ("rows/.DS_Store", "x"),
+        (".cache/rows.jsonl", "{}\n"),
+        ("picture.svg", "<svg/>"),
+    ],
+)
+def test_what_lies_beside_the_rows_changes_nothing(write, name, text):
+    write("README.md", f"{HEAD}# A report\n")
+    before = state(write("rows/a.jsonl", '{"text": "a"}\n'))
+    assert state(write(name, text)) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows/a.jsonl", '{"text": "b"}\n'),
+        ("rows/b.parquet", "x"),
+        ("qrels/test.tsv", "q\td\t1\n"),
+        ("README.md", HEAD.replace("rows/*", "rows/a")),  # `datasets` reads there which files are meant
+        ("README.md", "# A report without a head\n"),
+    ],
+)
+def test_other_rows_are_another_source(write, name, text):
+    write("README.md", f"{HEAD}# A report\n")
+    before = state(write("rows/a.jsonl", '{"text": "a"}\n'))
+    assert state(write(name, text)) != before
+
+
+@pytest.mark.parametrize("name", ["README.md", "onnx/model.onnx", ".DS_Store", ".cache/config.json"])
+def test_a_card_or_an_export_beside_a_model_leaves_it_the_same(write, name):
+    before = model_state(write("config.json", "{}"))
+    assert model_state(write(name, "new")) == before != []
+
+
+@pytest.mark.parametrize("name", ["config.json", "1_Pooling/config.json", "model.safetensors"])
+def test_other_weights_or_modules_are_another_model(write, name):
+    before = model_state(write("config.json", "{}"))
+    assert model_state(write(name, "new")) != before
+
+
+def test_a_file_that_is_named_itself_is_known_whatever_it_is_called(write):
+    for read in (state, model_state):
+        folder = write("notes", "a")
+        before = read(f"{folder}/notes")
+        assert read(f"{write('notes', 'b')}/notes") != before != []
+        assert read(f"{folder}/nowhere") == []
