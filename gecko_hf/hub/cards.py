@@ -68,7 +68,7 @@ def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = N
         "label_columns": columns,
         "size_category": size_category(summary["fret"]["rows"]),
         "lengths": text_lengths(paths),
-        "prompts": fret_prompts(summary["recipe"]),
+        "prompts": fret_prompts(summary["recipe"], paths),
         "retriever": retriever_of(summary)["id"],
         "fret_seconds": next(s["seconds"] for s in summary["stages"] if s["name"] == "fret"),
     }

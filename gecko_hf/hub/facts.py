@@ -18,6 +18,7 @@ from gecko_hf.source import COMMIT
 
 QUANTIZED = "quantized.json"  # in `logs/`
 ONNX = "onnx.json"  # in `logs/`
+FRET_PROMPTS = "fret_prompts.json"  # in `logs/`
 WATTS_PER_CORE = 10  # ours: an assumption for a busy server core; no meter was read
 PARTS = ("query", "positive", "negative")  # columns whose lengths the data set card shows
 
@@ -55,15 +56,24 @@ def label_columns(paths: Paths) -> list[str]:
     return list(pq.read_schema(next((paths.fret / "labels").glob("*.parquet"))).names)
 
 
-def fret_prompts(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """The prompts that language models read, in full: who writes reads one, who judges the others; `unigram` reads none."""
+def fret_prompts(recipe: Mapping[str, Any], paths: Paths) -> dict[str, str]:
+    """The prompts that language models read when FRet was made, in full."""
+    file = paths.logs / FRET_PROMPTS
+    if file.exists():
+        found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    return prompts_read(recipe)  # a run of an earlier version did not note them: what the files say now
+
+
+def prompts_read(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts that a FRet made now reads: who writes reads one, who judges the others; `unigram` reads none."""
     from gecko_hf.llm.fewshot import load_prompts
 
     writer, judge = recipe["llm"], recipe.get("judge") or recipe["llm"]
-    read = ((writer, {"p_qg"}), (judge, {"p_ql", "p_rc"}))
+    judged = {"p_rc"} if recipe["fret"].get("one_pass") else {"p_ql", "p_rc"}
     return {
         name: text
-        for llm, names in read
+        for llm, names in ((writer, {"p_qg"}), (judge, judged))
         if llm["backend"] != "unigram"
         for name, text in load_prompts(llm["prompts"]).heads.items()
         if name in names

@@ -1,6 +1,6 @@
 """What a pushed data set and a pushed model say about where they come from: `provenance.json` in either repository.
 
-    model -> data set at a commit -> corpus and language model with their revisions -> prompts by hash
+    model -> data set at a commit -> corpus and language model with their revisions -> prompts by sha256
 
 Everything in it comes from the run folder, so pushing the same run again writes the same bytes.
 """
@@ -43,7 +43,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files, card
             "recipe": {key: recipe.get(key) for key in FRET_BLOCKS},
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
-            "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
+            "prompts": {n: sha256(text.encode()) for n, text in fret_prompts(recipe, paths).items()},
             "retriever": retriever_of(summary),
             "rows": summary["fret"]["rows"],
         }

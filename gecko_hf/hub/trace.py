@@ -104,7 +104,8 @@ class Trace:
         for source in record["llm"]:
             self._language_model(source["id"], source["revision"])
         for name, value in record["prompts"].items():
-            self._add("prompt", name, None, f"sha256 {value}")
+            of = "sha256 of its text" if len(value) == 64 else "hash of an earlier version"
+            self._add("prompt", name, None, f"{of}: {value}")
         self._corpus(record["corpus"])
         self._base("retriever", record["retriever"])
         self._rows(repo_id, commit, record)

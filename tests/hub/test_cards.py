@@ -1,5 +1,6 @@
 """Both cards, rendered from a real run: valid for the Hub, complete, and without a number that the run did not measure."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -17,9 +18,10 @@ from gecko_hf.hub.facts import energy
 from gecko_hf.hub.provenance import Pushed, fret_provenance, model_provenance
 from gecko_hf.hub.summary import summarise
 from gecko_hf.hub.tables import gain, markdown_table
+from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.prompts import model_prompts
 from gecko_hf.recipe import load_run_recipe
-from gecko_hf.run_folder import Paths
+from gecko_hf.run_folder import Paths, write_json
 
 
 @pytest.fixture(scope="module")
@@ -293,12 +295,42 @@ def test_both_cards_say_that_no_llm_was_used(model, fret):
     assert "No prompt was sent to a language model" in fret
 
 
-def test_the_prompts_of_a_language_model_are_shown_in_full(real, paths):
-    from gecko_hf.llm.fewshot import load_prompts
+@pytest.fixture
+def earlier(paths, tmp_path):
+    """The run folder as an earlier version left it, which did not note the prompts that were read."""
+    copy = Paths(shutil.copytree(paths.root, tmp_path / "run"))
+    (copy.logs / "fret_prompts.json").unlink()
+    return copy
 
+
+@pytest.fixture
+def prompted(real):
+    """A summary whose recipe names a language model."""
     llm = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
-    card = fret_card(real | {"recipe": real["recipe"] | {"llm": llm}}, paths, "org/fret")
+    return real | {"recipe": real["recipe"] | {"llm": llm}}
+
+
+def test_the_prompts_of_a_language_model_are_shown_in_full(prompted, earlier):
+    card = fret_card(prompted, earlier, "org/fret")
     assert all(head in card for head in load_prompts().heads.values())
+
+
+def test_card_and_provenance_have_the_prompts_that_were_read_whatever_the_files_say_now(prompted, earlier):
+    read = {"p_qg": "Ask for the b\u00fccher.\n\n"}
+    write_json(read, earlier.logs / "fret_prompts.json")
+    gone = prompted | {"recipe": prompted["recipe"] | {"llm": prompted["recipe"]["llm"] | {"prompts": "moved/away"}}}
+    assert "Ask for the b\u00fccher." in fret_card(gone, earlier, "org/fret")
+    record = json.loads(fret_provenance(gone, earlier, {}, b""))
+    assert record["prompts"] == {"p_qg": hashlib.sha256(read["p_qg"].encode("utf-8")).hexdigest()}
+
+
+def test_a_prompt_that_one_pass_does_not_send_is_not_among_those_that_were_read(prompted, earlier):
+    recipe = prompted["recipe"]
+    once = prompted | {"recipe": recipe | {"fret": recipe["fret"] | {"one_pass": True}}}
+    card = fret_card(once, earlier, "org/fret")
+    assert load_prompts().heads["p_ql"] not in card
+    assert load_prompts().heads["p_rc"] in card
+    assert "by query likelihood (QL, from the same prompt as RC) and by the likelihood" in card
 
 
 def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real, paths):
@@ -310,12 +342,9 @@ def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real,
     assert "written and judged by `unigram`" in model_card(real, paths, "org/gecko", None)
 
 
-def test_of_two_models_the_card_shows_the_prompts_that_each_has_read(real, paths):
-    from gecko_hf.llm.fewshot import load_prompts
-
-    local = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
-    judge = local | {"prompts": "multilingual"}
-    card = fret_card(real | {"recipe": real["recipe"] | {"llm": local, "judge": judge}}, paths, "org/fret")
+def test_of_two_models_the_card_shows_the_prompts_that_each_has_read(prompted, earlier):
+    judge = prompted["recipe"]["llm"] | {"prompts": "multilingual"}
+    card = fret_card(prompted | {"recipe": prompted["recipe"] | {"judge": judge}}, earlier, "org/fret")
     english, foreign = load_prompts().heads, load_prompts("multilingual").heads
     assert all(head in card for head in (english["p_qg"], foreign["p_ql"], foreign["p_rc"]))
     assert foreign["p_qg"] not in card
