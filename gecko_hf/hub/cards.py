@@ -17,6 +17,7 @@ from gecko_hf.hub.facts import (
     label_columns,
     learns_from_fret,
     learns_from_pairs,
+    made_with,
     onnx_files,
     plain_mean_pooling,
     prompts_of,
@@ -71,6 +72,7 @@ def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = N
         "prompts": fret_prompts(summary["recipe"], paths),
         "retriever": retriever_of(summary)["id"],
         "fret_seconds": next(s["seconds"] for s in summary["stages"] if s["name"] == "fret"),
+        "made": made_with(summary, "fret"),
     }
     return render("dataset_cards/fret.md.jinja", values)
 

@@ -109,12 +109,20 @@ def hub_sources(mixtures: Mapping[str, Any]) -> list[str]:
     return sorted({e["source"] for e in read if e["source"] and COMMIT.fullmatch(e["revision"] or "")})
 
 
+def made_with(summary: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """`machine` and `versions` of a stage; summaries of earlier versions have those of the whole run only."""
+    told = next(s for s in summary["stages"] if s["name"] == stage)
+    made: Mapping[str, Any] = told.get("environment", summary)
+    return made
+
+
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:
-    """Hours, cores, watts and kWh of a run on CPU cores; None where a GPU took part or the cores are not on record."""
+    """Hours, cores, watts and kWh of a run on the cores of one machine; None where a GPU took part, or another machine."""
     cores = re.search(r"(\d+) cores", summary["machine"])
-    # The machine is that of the report; a stage may have run on another.
+    machines = {made_with(summary, stage["name"])["machine"] for stage in summary.get("stages", [])}
+    # Summaries of earlier versions tell of each stage's machine its kind of device only.
     elsewhere = any(way["device"] != "cpu" for way in summary.get("computed", {}).values())
-    if not cores or elsewhere or "GPU" in summary["machine"]:
+    if not cores or elsewhere or "GPU" in summary["machine"] or machines - {summary["machine"]}:
         return None
     hours, count = summary["seconds_total"] / 3600, int(cores[1])
     return {"hours": hours, "cores": count, "watts": WATTS_PER_CORE, "kwh": hours * count * WATTS_PER_CORE / 1000}

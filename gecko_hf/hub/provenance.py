@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gecko_hf.hub.facts import fret_prompts, prompts_of
+from gecko_hf.hub.facts import fret_prompts, made_with, prompts_of
 from gecko_hf.hub.publish import Files, git_id, sha256
 from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
@@ -40,6 +40,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files, card
         {
             "kind": "fret",
             **_common(summary, files, card),
+            "versions": made_with(summary, "fret")["versions"],
             "recipe": {key: recipe.get(key) for key in FRET_BLOCKS},
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
