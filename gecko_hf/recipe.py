@@ -32,6 +32,10 @@ RECIPE_FILE = "recipe.yaml"
 LANGUAGE = re.compile("[a-z]{2,3}|multilingual|code")  # what the Hub takes for one
 
 
+# Of a block, the keys that FRet's rows depend on: of the encoder, what vectors depend on; of the evaluation, what is held out.
+RETRIEVER = ("base", "revision", "dim", "max_seq_length", "attention")
+HELD_OUT = ("yardstick", "held_out", "held_out_most", "dev_share")
+
 # What a block with a `local` block of its own says of the Hub alone.
 HUB_KEYS = ("source", "path", "revision", "config", "split", "where", "columns")
 

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from gecko_hf.hub.facts import fret_prompts, made_with, prompts_of
+from gecko_hf.hub.fret_recipe import fret_recipe
 from gecko_hf.hub.publish import Files, git_id, sha256
 from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
 
-# Of a recipe: what FRet's rows depend on.
-FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "retriever", "fret")
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
 RECORD = "hub.json"  # in the run folder: where its parts were pushed
 
@@ -41,7 +40,7 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files, card
             "kind": "fret",
             **_common(summary, files, card),
             "versions": made_with(summary, "fret")["versions"],
-            "recipe": {key: recipe.get(key) for key in FRET_BLOCKS},
+            "recipe": fret_recipe(recipe),
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
             "prompts": {n: sha256(text.encode()) for n, text in fret_prompts(recipe, paths).items()},

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import plain_errors
+from gecko_hf.hub.fret_recipe import fret_differences
 from gecko_hf.run_folder import differences
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ class Publisher:
             return found
         theirs = read_provenance(self.api, target.kind, target.id, self.head or "main")
         mine = json.loads(_bytes(self.files[PROVENANCE]))
-        different = differences(theirs.get("recipe", {}), mine["recipe"])
+        compare = fret_differences if target.kind == "dataset" else differences
+        different = compare(theirs.get("recipe", {}), mine["recipe"])
         if theirs.get("kind") != mine["kind"]:
             different = ["kind", *different]
         if different and not target.force:
