@@ -1,6 +1,5 @@
 """Both cards, rendered from a real run: valid for the Hub, complete, and without a number that the run did not measure."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -18,10 +17,9 @@ from gecko_hf.hub.facts import energy
 from gecko_hf.hub.provenance import Pushed, fret_provenance, model_provenance
 from gecko_hf.hub.summary import summarise
 from gecko_hf.hub.tables import gain, markdown_table
-from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.prompts import model_prompts
 from gecko_hf.recipe import load_run_recipe
-from gecko_hf.run_folder import Paths, read_record, write_json
+from gecko_hf.run_folder import Paths
 
 
 @pytest.fixture(scope="module")
@@ -295,44 +293,6 @@ def test_both_cards_say_that_no_llm_was_used(model, fret):
     assert "No prompt was sent to a language model" in fret
 
 
-@pytest.fixture
-def earlier(paths, tmp_path):
-    """The run folder as an earlier version left it, which did not note the prompts that were read."""
-    copy = Paths(shutil.copytree(paths.root, tmp_path / "run"))
-    (copy.logs / "fret_prompts.json").unlink()
-    return copy
-
-
-@pytest.fixture
-def prompted(real):
-    """A summary whose recipe names a language model."""
-    llm = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
-    return real | {"recipe": real["recipe"] | {"llm": llm}}
-
-
-def test_the_prompts_of_a_language_model_are_shown_in_full(prompted, earlier):
-    card = fret_card(prompted, earlier, "org/fret")
-    assert all(head in card for head in load_prompts().heads.values())
-
-
-def test_card_and_provenance_have_the_prompts_that_were_read_whatever_the_files_say_now(prompted, earlier):
-    read = {"p_qg": "Ask for the b\u00fccher.\n\n"}
-    write_json(read, earlier.logs / "fret_prompts.json")
-    gone = prompted | {"recipe": prompted["recipe"] | {"llm": prompted["recipe"]["llm"] | {"prompts": "moved/away"}}}
-    assert "Ask for the b\u00fccher." in fret_card(gone, earlier, "org/fret")
-    record = json.loads(fret_provenance(gone, earlier, {}, b""))
-    assert record["prompts"] == {"p_qg": hashlib.sha256(read["p_qg"].encode("utf-8")).hexdigest()}
-
-
-def test_a_prompt_that_one_pass_does_not_send_is_not_among_those_that_were_read(prompted, earlier):
-    recipe = prompted["recipe"]
-    once = prompted | {"recipe": recipe | {"fret": recipe["fret"] | {"one_pass": True}}}
-    card = fret_card(once, earlier, "org/fret")
-    assert load_prompts().heads["p_ql"] not in card
-    assert load_prompts().heads["p_rc"] in card
-    assert "by query likelihood (QL, from the same prompt as RC) and by the likelihood" in card
-
-
 def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real, paths):
     two = real | {"fret": real["fret"] | {"llm": "org/writer", "judge": "org/judge"}}
     card = fret_card(two, paths, "org/fret")
@@ -340,14 +300,6 @@ def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real,
     assert "`org/judge` ranks them twice" in card
     assert "written by `org/writer` and judged by `org/judge`" in model_card(two, paths, "org/gecko", None)
     assert "written and judged by `unigram`" in model_card(real, paths, "org/gecko", None)
-
-
-def test_of_two_models_the_card_shows_the_prompts_that_each_has_read(prompted, earlier):
-    judge = prompted["recipe"]["llm"] | {"prompts": "multilingual"}
-    card = fret_card(prompted | {"recipe": prompted["recipe"] | {"judge": judge}}, earlier, "org/fret")
-    english, foreign = load_prompts().heads, load_prompts("multilingual").heads
-    assert all(head in card for head in (english["p_qg"], foreign["p_ql"], foreign["p_rc"]))
-    assert foreign["p_qg"] not in card
 
 
 def test_what_no_result_depends_on_stays_at_home(real, paths):
@@ -368,51 +320,6 @@ def test_what_no_result_depends_on_stays_at_home(real, paths):
     for text in told:
         assert "candidates" in text
         assert not re.search("secret|10.0.0.7|LLM_KEY", text)
-
-
-class TestARunThatWentOnOnAnotherMachine:
-    @pytest.fixture
-    def moved(self, paths, tmp_path):
-        """A run whose FRet was made on one machine, and whose model was trained and measured on two others."""
-        copy = Paths(shutil.copytree(paths.root, tmp_path / "run"))
-        for stage in ("fret", "finetune", "evaluate"):
-            record = read_record(copy, stage)
-            versions = record["environment"]["versions"] | {"gecko-hf": f"0.{stage}", "mteb": f"2.{stage}"}
-            record["environment"] = {"python": "3.12", "machine": f"the {stage} machine, 4 cores", "versions": versions}
-            write_json(record, copy.logs / f"{stage}.json")
-        return copy
-
-    @pytest.fixture
-    def told(self, moved):
-        return summarise(load_run_recipe(moved.root), moved, ("a", "b"))
-
-    def test_has_the_machine_of_fine_tuning_and_the_versions_of_the_scores_on_the_models_card(self, told, moved):
-        card = model_card(told, moved, "org/gecko", None)
-        assert "Hardware: the finetune machine, 4 cores." in card
-        assert "computed by mteb 2.evaluate." in card
-        assert "Energy: not measured." in card
-
-    def test_has_its_own_machine_and_versions_on_the_data_sets(self, told, moved):
-        card = fret_card(told, moved, "org/fret")
-        assert "on the fret machine, 4 cores." in card
-        assert "with gecko_hf 0.fret." in card
-        assert json.loads(fret_provenance(told, moved, {}, b""))["versions"]["mteb"] == "2.fret"
-
-    def test_has_of_a_stage_of_an_earlier_version_what_the_folder_tells(self, told, moved, real):
-        for stage in ("fret", "finetune", "evaluate"):
-            record = read_record(moved, stage)
-            del record["environment"]
-            write_json(record, moved.logs / f"{stage}.json")
-        earlier = summarise(load_run_recipe(moved.root), moved, ("a", "b"))
-        assert [earlier[key] for key in ("machine", "python", "versions")] == [
-            real[key] for key in ("machine", "python", "versions")
-        ]
-
-    def test_has_no_energy_that_is_not_of_one_machine(self, summary):
-        summary |= {"machine": "Linux, a processor, 4 cores"}
-        other = {"environment": {"machine": "Linux, another, 64 cores"}}
-        assert energy(summary) is not None
-        assert energy(summary | {"stages": [summary["stages"][0], summary["stages"][1] | other]}) is None
 
 
 def test_tasks_that_were_held_out_are_among_the_test_sets_of_the_card(paths):
