@@ -89,11 +89,12 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
     """
     onnx = onnx_files(paths)
     pads = padding(paths.model) if onnx else None  # read from tokenizer.json, which a tokenizer in Python has not
+    mixed = dict.fromkeys(source for source, _ in hub_sources(summary["mixtures"]))
     values = {
         **_common(summary, licence),
         "name": name,
         "fret": fret,
-        "data_sets": ([fret.id] if fret else []) + hub_sources(summary["mixtures"]),
+        "data_sets": [*([fret.id] if fret else []), *mixed],
         "base_on_hub": base_of(summary)["hub"],
         "metric": dict(COLUMNS)[summary["main_metric"]],
         "scores": markdown_table(summary),

@@ -103,10 +103,10 @@ def learns_from_pairs(recipe: Mapping[str, Any]) -> bool:
     return not stage["mixture"] and stage["rows"] > 0
 
 
-def hub_sources(mixtures: Mapping[str, Any]) -> list[str]:
-    """The data sets of the Hub that mixtures read: those whose commit is on record, which a local file has not."""
+def hub_sources(mixtures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The data sets of the Hub that mixtures read, each with its commit, which a local file has not on record."""
     read = [entry["recipe"] for sets in mixtures.values() for entry in sets.values()]
-    return sorted({e["source"] for e in read if e["source"] and COMMIT.fullmatch(e["revision"] or "")})
+    return sorted({(e["source"], e["revision"]) for e in read if e["source"] and COMMIT.fullmatch(e["revision"] or "")})
 
 
 def made_with(summary: Mapping[str, Any], stage: str) -> Mapping[str, Any]:

@@ -59,6 +59,7 @@ def model_provenance(summary: Mapping[str, Any], files: Files, card: bytes, fret
             "recipe": published(summary["recipe"]),
             "base": base_of(summary),
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
+            "mixtures": summary["mixtures"],
             "prompts": prompts_of(summary["recipe"]),
             "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
         }

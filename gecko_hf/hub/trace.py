@@ -1,6 +1,6 @@
 """Follow a model on the Hub back to where it comes from, and check every link on the way.
 
-model -> its files, card and prompts -> data set at a commit -> its files and rows -> language model, corpus, base
+model -> its files, card, prompts and mixtures -> data set at a commit -> its files and rows -> language model, corpus, base
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import check_repo_id, plain_errors
-from gecko_hf.hub.facts import learns_from_fret
+from gecko_hf.hub.facts import hub_sources, learns_from_fret
 from gecko_hf.hub.provenance import source_rows
 from gecko_hf.hub.publish import PROVENANCE, Kind, read_provenance, sha256
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 READ_ROWS = 1_000_000_000  # bytes of parquet that are downloaded without being asked to
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # of what no record says whether it is on the Hub
+DATA = ("corpus", "mixture")  # links to data sets; the others are to models
 PROMPTS_FILE = "config_sentence_transformers.json"
 
 
@@ -78,9 +79,11 @@ class Trace:
         same = config.get("prompts") == record["prompts"]
         self._add("prompts", f"{len(record['prompts'])} prompts", same, _agree(same, f"with {PROMPTS_FILE}"))
         self._base("base", record["base"])
+        for source, revision in hub_sources(record.get("mixtures", {})):  # an earlier version recorded none
+            self._resolve("mixture", source, revision, "revision", on_hub=True)
         link = record["data_set"]
         if link is None and not learns_from_fret(record["recipe"]):
-            self._add("data set", "none", None, "its recipe trains on no FRet; the sets that it names are not followed")
+            self._add("data set", "none", None, "its recipe trains on no FRet")
             return
         if link is None:
             self._add("data set", "none", False, "the model was pushed before its data set; push both again")
@@ -197,7 +200,7 @@ class Trace:
         if not on_hub:
             self._add(name, shown, None, "on record; not a repository" + ("" if revision else ", no revision"))
             return
-        look: Callable[..., Any] = self.api.dataset_info if name == "corpus" else self.api.model_info
+        look: Callable[..., Any] = self.api.dataset_info if name in DATA else self.api.model_info
         try:
             look(what, revision=revision)
         except (RepositoryNotFoundError, RevisionNotFoundError):

@@ -124,6 +124,24 @@ class TestABaseOnTheHub:
         assert said.endswith("found, but no revision is on record; set encoder.revision in the recipe")
 
 
+def entry(source, revision):
+    """A set of a mixture, as the run put it on record."""
+    told = {"kind": "pairs", "source": source, "revision": revision}
+    return {"rows": 9, "set_aside": {"short": 1}, "recipe": told}
+
+
+def test_the_data_sets_of_a_mixture_are_looked_up_at_their_commits_and_local_ones_are_not(clients, hub, model):
+    there = hub.store.repos["dataset", "org/fret"].branches["main"]
+    sets = {"ours": entry("data/mine.jsonl", None), "fret": entry(None, None), "theirs": entry("org/fret", there)}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"mixtures": {"finetune": sets}}).encode())
+    child = clients.gecko("trace", "org/gecko")
+    assert links(child)["mixture"].endswith(f"org/fret @ {there}: found")
+    assert child.stdout.count("mixture") == 1
+    sets["theirs"] = entry("org/gone", "f" * 40)
+    change(model, "provenance.json", json.dumps(record_of(model) | {"mixtures": {"finetune": sets}}).encode())
+    assert "do not hold: mixture." in refused(clients.gecko("trace", "org/gecko"))
+
+
 def test_paths_that_look_like_hub_ids_are_not_looked_up(clients, hub, model):
     fret = hub.store.repos["dataset", "org/fret"]
     head, local = fret.branches["main"], {"id": "models/base", "version": None, "hub": False}
