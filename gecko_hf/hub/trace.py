@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 READ_ROWS = 1_000_000_000  # bytes of parquet that are downloaded without being asked to
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # of what no record says whether it is on the Hub
 DATA = ("corpus", "mixture")  # links to data sets; the others are to models
+TWO_MODELS = re.compile(r"(.+) \(queries\), (.+) \(scores\)")  # as `WriterAndJudge` names itself
 PROMPTS_FILE = "config_sentence_transformers.json"
 
 
@@ -105,7 +106,7 @@ class Trace:
         self._add("data set", f"{repo_id} @ {commit}", True, f"{record['rows']:,} rows, made {record['made_at']}")
         self._files("dataset", repo_id, commit, record)
         for source in record["llm"]:
-            self._language_model(source["id"], source["revision"])
+            self._language_models(source["id"], source["revision"])
         for name, value in record["prompts"].items():
             of = "sha256 of its text" if len(value) == 64 else "hash of an earlier version"
             self._add("prompt", name, None, f"{of}: {value}")
@@ -178,11 +179,20 @@ class Trace:
         on_hub = base.get("hub", bool(HUB_ID.fullmatch(base["id"])))
         self._resolve(name, base["id"], base["version"], "encoder.revision", on_hub=on_hub)
 
-    def _language_model(self, what: str, revision: str) -> None:
-        """A language model; its revision may be the hash of a folder, unknown, or have the precision behind it."""
+    def _language_models(self, what: str, revision: str) -> None:
+        """The language model, or the two of `WriterAndJudge`, each with its revision."""
+        ids, revisions = TWO_MODELS.fullmatch(what), TWO_MODELS.fullmatch(revision)
+        if ids and revisions:
+            self._language_model("writer", ids[1], revisions[1], "llm.revision")
+            self._language_model("judge", ids[2], revisions[2], "judge.revision")
+        else:
+            self._language_model("language model", what, revision, "llm.revision")
+
+    def _language_model(self, name: str, what: str, revision: str, key: str) -> None:
+        """One of them; its revision may be the hash of a folder, unknown, or have the precision behind it."""
         commit = None if revision == "unknown" else revision.partition(" in ")[0]
         on_hub = bool(HUB_ID.fullmatch(what)) and not revision.startswith("sha256:")
-        self._resolve("language model", what, commit, "llm.revision", on_hub=on_hub)
+        self._resolve(name, what, commit, key, on_hub=on_hub)
 
     def _resolve(self, name: str, what: str, revision: str | None, key: str, *, on_hub: bool) -> None:
         """A model or data set that is named: looked up where it is on the Hub, else only shown.

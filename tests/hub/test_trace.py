@@ -2,12 +2,14 @@
 
 import json
 from importlib.metadata import version
+from unittest import mock
 
 import pytest
 from clients import refused
 from hub_server.store import Blob
 
 from gecko_hf.hub.provenance import base_record
+from gecko_hf.llm.two_models import WriterAndJudge
 
 pytestmark = pytest.mark.usefixtures("pushed")
 
@@ -156,6 +158,27 @@ def test_paths_that_look_like_hub_ids_are_not_looked_up(clients, hub, model):
     for name in ("base", "retriever", "corpus", "language model"):
         assert found[name].startswith("on record"), found[name]
         assert "not a repository" in found[name]
+
+
+def test_a_writer_and_a_judge_are_looked_up_each_at_its_revision(clients, hub, model):
+    for who in ("writer", "judge"):
+        hub.store.create("model", f"org/{who}", private=False)
+    at = hub.store.repos["model", "org/writer"].branches["main"]
+    made = WriterAndJudge(
+        mock.Mock(id="org/writer", revision=f"{at} in bfloat16"), mock.Mock(id="org/judge", revision="unknown")
+    )
+    fret = hub.store.repos["dataset", "org/fret"]
+    head, said = fret.branches["main"], record_of(fret)
+    llm = [source | {"id": made.id, "revision": made.revision} for source in said["llm"]]
+    change(fret, "provenance.json", json.dumps(said | {"llm": llm}).encode())
+    link = {"id": "org/fret", "commit": fret.branches["main"]}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"data_set": link}).encode())
+    found = links(clients.gecko("trace", "org/gecko"))
+    fret.branches["main"] = head
+    for who in ("writer", "judge"):
+        hub.store.repos.pop(("model", f"org/{who}"))
+    assert found["writer"] == f"holds org/writer @ {at}: found"
+    assert found["judge"].endswith("found, but no revision is on record; set judge.revision in the recipe")
 
 
 class TestTheRecordOfABase:
