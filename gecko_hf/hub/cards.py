@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ TEMPLATES = Path(__file__).parents[1]
 CITATION = (TEMPLATES / "model_cards" / "citation.md").read_text(encoding="utf-8")
 SHOWN_ROWS = 5
 SHOWN_WORDS = 40  # of a passage in a card's example
+# Signs of Markdown and HTML; the colon of an address, which becomes a link with every backslash that is behind it.
+MARKUP = re.compile(r"[\\`*_\[\]!<&|~]|:(?=//)")
 
 Summary = dict[str, Any]
 
@@ -143,9 +146,8 @@ def render(template: str, values: dict[str, Any]) -> str:
 
 
 def table_cell(text: str | None) -> str:
-    """Text for a Markdown table: one line, at most 40 words, no cell borders or tags."""
+    """Anybody's text for a Markdown table: one line, at most 40 words, and no sign that a renderer would act on."""
     if text is None:
         return ""
     words = text.split()
-    short = " ".join(words[:SHOWN_WORDS]) + (" …" if len(words) > SHOWN_WORDS else "")
-    return short.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return MARKUP.sub(r"\\\g<0>", " ".join(words[:SHOWN_WORDS]) + (" …" if len(words) > SHOWN_WORDS else ""))

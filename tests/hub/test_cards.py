@@ -10,8 +10,10 @@ import pytest
 import yaml
 from hub_server.store import check_card
 from huggingface_hub import DatasetCard, ModelCard
+from markdown_it import MarkdownIt
 
 from gecko_hf.evaluation.task_recipe import TaskRecipe
+from gecko_hf.hub import cards
 from gecko_hf.hub.cards import fret_card, model_card, render, size_category, table_cell
 from gecko_hf.hub.facts import energy
 from gecko_hf.hub.provenance import Pushed, fret_provenance, model_provenance
@@ -345,10 +347,43 @@ def test_a_value_that_the_run_does_not_have_is_an_error_and_no_gap(summary):
         render("model_cards/gecko.md.jinja", {"summary": summary, "licence": None})
 
 
-def test_a_cell_is_one_short_line_without_markup():
-    assert table_cell("a\n b | <c> `d`") == r"a b \| &lt;c> 'd'"
+def test_a_cell_is_one_short_line():
+    assert table_cell("a\n b") == "a b"
     assert table_cell("w " * 100).count("w") == 40
     assert table_cell(None) == ""
+
+
+MARKED = (
+    "a | b", "`rm -rf`", "**bold** _it_ ~~gone~~", "[here](http://x.y)", "![seen](http://x.y/z.png)", "<img src=x>",
+    "<!-- no -->", "&lt; &amp; &", r"a\*b \| c\\", "<https://x.y/a_b>", "say `a` and ``b|c``",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MARKED)
+def test_a_cell_reads_as_the_text_and_does_nothing(text):
+    tokens = (
+        MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(f"| a |\n|---|\n| {table_cell(text)} |\n")
+    )
+    (cell,) = [token for token in tokens if token.type == "inline"][1:]
+    assert {part.type for part in cell.children} <= {"text", "text_special"}
+    assert "".join(part.content for part in cell.children) == text
+
+
+def test_an_address_in_a_cell_is_no_link():
+    assert table_cell("see https://x.y/a_b") == r"see https\://x.y/a\_b"
+
+
+def test_texts_of_corpus_and_language_model_are_shown_as_they_are(real, paths, monkeypatch):
+    row = {"task": "<b>find</b>", "query": "[q](http://x.y)", "positive_title": "", "positive": "![p](http://x.y)"}
+    row |= {"negative_title": "N*", "negative": "<script>"}
+    monkeypatch.setattr(cards, "rows_of", lambda _: [row])
+    named = real | {"fret": real["fret"] | {"tasks": {"<i>[t](u)</i>": 9}}}
+    card = fret_card(named, paths, "org/fret")
+    told = (
+        r"\<b>find\</b> | \[q\](http\://x.y) | \!\[p\](http\://x.y) | **N\*** \<script> |",
+        r"\<i>\[t\](u)\</i> (9).",
+    )
+    assert all(part in card for part in told)
 
 
 @pytest.mark.parametrize(("rows", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (6_600_000, "1M<n<10M")])
