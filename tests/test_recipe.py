@@ -90,6 +90,7 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfret: 3", "it needs keys under it"),
         ("corpus: {path: d}\nencoder: {dims: [64, wide]}", "encoder.dims[1]"),
         ("corpus: {path: d}\nencoder: {dims: []}", "at least one positive width"),
+        ("corpus: {path: d}\nencoder: {dim: 0}", "it must be at least 1"),
         ("corpus: {path: d}\nfret: {tasks: {search result: 0}}", "weights"),
         ("corpus: {path: d}\nfinetune: {patience: 2}", "set "),
         (
