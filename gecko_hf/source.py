@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, errors
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.file_state import file_state
+from gecko_hf.home import expanded
 from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.source_recipe import SourceRecipe
 
@@ -38,7 +39,7 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
     Raises:
         RecipeError: If the Hub does not tell it, or the rows are on this machine and something is said of the Hub's.
     """
-    if Path(source).expanduser().exists():
+    if expanded(source).exists():
         _refuse_hub_keys(recipe, source, name)
         return recipe
     if not may_be_hub_id(source) or Path(source).suffix in FORMATS:
@@ -61,7 +62,7 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
 
 def _refuse_hub_keys(recipe: SourceRecipe, source: str, name: str) -> None:
     for key in ("revision", "config"):
-        own = key == "config" and Path(source).expanduser().is_dir()  # a folder can have configurations
+        own = key == "config" and expanded(source).is_dir()  # a folder can have configurations
         if (value := getattr(recipe, key)) is not None and not own:
             raise RecipeError(
                 f"{name}.{key} is {value!r}, and {source} is on this machine: a {key} is of a data set on the Hub. Leave it out."
@@ -81,7 +82,7 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
     Raises:
         RecipeError: If nothing loads from there, or a role has no column.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file() and not FILE_SPLIT.match(recipe.split):
         raise RecipeError(
             f"{name}.split is {recipe.split!r}, and {source} is one file, all of whose rows are the split train. Leave split "
@@ -157,6 +158,6 @@ def by_role(rows: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset
 
 def state(source: str) -> list[Any]:
     """What changes when local files do."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path] if path.is_file() else []
     return [[f.name, *file_state(f)] for f in files]
