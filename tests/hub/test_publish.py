@@ -1,4 +1,4 @@
-"""One push step by step: what is there, and what is said, when it breaks behind its commit."""
+"""What one push refuses to write over, and what is there and is said when it breaks behind its commit."""
 
 import json
 import shutil
@@ -6,10 +6,43 @@ import shutil
 import pytest
 from clients import refused
 from hub_server import WRITE_TOKEN, Refused
+from hub_server.store import Blob
 
 
 def head(hub):
     return hub.store.repos["dataset", "org/half"].branches["main"]
+
+
+class TestAnotherRecipesDataSet:
+    @pytest.fixture
+    def push(self, hub, run, clients, tmp_path):
+        """Pushes the run as if its recipe had another value in a block; the repository is taken away again."""
+
+        def push(block, **values):
+            copy = shutil.copytree(run, tmp_path / f"run{len(list(tmp_path.iterdir()))}")
+            summary = copy / "report" / "summary.json"
+            found = json.loads(summary.read_text(encoding="utf-8"))
+            found["recipe"][block] |= values
+            summary.write_text(json.dumps(found), encoding="utf-8")
+            return clients.gecko("push", "fret", copy, "org/half", token=WRITE_TOKEN)
+
+        assert push("encoder").returncode == 0
+        yield push
+        del hub.store.repos["dataset", "org/half"]
+
+    def test_is_one_whose_rows_are_others_and_not_one_for_another_model(self, push):
+        assert push("encoder", dims=[8]).returncode == 0
+        assert "it differs in evaluation.held_out." in refused(push("evaluation", held_out=0.5))
+
+    def test_is_told_by_what_an_earlier_version_put_on_record(self, hub, push):
+        repo = hub.store.repos["dataset", "org/half"]
+        files = repo.commits[head(hub)].files
+        record = json.loads(files["provenance.json"].data)
+        del record["recipe"]["evaluation"], record["recipe"]["precision"]
+        record["recipe"]["encoder"] |= {"dims": [32, 8], "lora": {"rank": 0}}
+        repo.add(files | {"provenance.json": Blob(json.dumps(record).encode(), large=False)}, "of an earlier version")
+        assert "it differs in fret.candidates." in refused(push("fret", candidates=5))
+        assert push("encoder", dims=[8]).returncode == 0
 
 
 class TestWhatBreaksAfterTheCommit:

