@@ -19,7 +19,7 @@ from gecko_hf.corpus.fingerprint import input_state
 from gecko_hf.errors import OutputError
 from gecko_hf.llm.recipe import MODELS
 from gecko_hf.progress import View
-from gecko_hf.recipe import Recipe
+from gecko_hf.recipe import HELD_OUT, RETRIEVER, Recipe
 from gecko_hf.run_folder import (
     Paths,
     hash_of,
@@ -92,7 +92,6 @@ def _tests(recipe: Recipe) -> list[Any]:
     return [files for name in recipe.fret.quality.test_sets if (files := state(name))]
 
 
-RETRIEVER = ("base", "revision", "dim", "max_seq_length", "attention")  # of an encoder, what vectors depend on
 STAGES = (
     Stage(
         "corpus",
@@ -101,7 +100,7 @@ STAGES = (
         (),
         lambda r: (
             (r.seed, asdict(r.corpus)),
-            tuple(getattr(r.evaluation, key) for key in ("yardstick", "held_out", "held_out_most", "dev_share")),
+            tuple(getattr(r.evaluation, key) for key in HELD_OUT),
             {name: (asdict(task), state(str(task.source))) for name, task in r.evaluation.tasks.items()},
         ),
         "corpus",

@@ -21,6 +21,7 @@ from gecko_hf.errors import RecipeError
 from gecko_hf.evaluation.recipe import EvaluationRecipe
 from gecko_hf.evaluation.task_recipe import check_tasks
 from gecko_hf.fret.recipe import ExecutorRecipe, FRetRecipe
+from gecko_hf.home import expanded
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.recipe import LLMRecipe, check_llm, for_backend
 from gecko_hf.model.recipe import EncoderRecipe, RetrieverRecipe, check_encoder, check_retriever
@@ -31,6 +32,10 @@ from gecko_hf.training.recipe import FineTuneRecipe, PrefinetuneRecipe, check_st
 RECIPE_FILE = "recipe.yaml"
 LANGUAGE = re.compile("[a-z]{2,3}|multilingual|code")  # what the Hub takes for one
 
+
+# Of a block, the keys that FRet's rows depend on: of the encoder, what vectors depend on; of the evaluation, what is held out.
+RETRIEVER = ("base", "revision", "dim", "max_seq_length", "attention")
+HELD_OUT = ("yardstick", "held_out", "held_out_most", "dev_share")
 
 # What a block with a `local` block of its own says of the Hub alone.
 HUB_KEYS = ("source", "path", "revision", "config", "split", "where", "columns")
@@ -72,7 +77,7 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """The run folder: `output`, or `runs/NAME`. A shell leaves the `~` of `output=~/runs` to us."""
-        return Path(self.output or f"runs/{self.name}").expanduser()
+        return expanded(self.output or f"runs/{self.name}")
 
     @property
     def llms(self) -> tuple[LLMRecipe, LLMRecipe]:
@@ -118,7 +123,7 @@ def _local(tree: dict[str, Any], root: str | None) -> dict[str, Any]:
         if root and here == "none":
             continue
         if root and isinstance(here, dict):
-            places = {k: str(Path(str(root)).expanduser() / str(here[k])) for k in ("source", "path") if k in here}
+            places = {k: str(expanded(str(root)) / str(here[k])) for k in ("source", "path") if k in here}
             block = {k: v for k, v in block.items() if k not in HUB_KEYS} | here | places
         made[key] = _local(block, root)
     return made
@@ -147,7 +152,7 @@ def _read(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _place(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     """`output` of a run folder that was copied or moved, or is named from elsewhere: it, and not where it once lay."""
-    said = Path(str(tree.get("output") or f"runs/{tree.get('name')}")).expanduser()
+    said = expanded(str(tree.get("output") or f"runs/{tree.get('name')}"))
     return {} if said.resolve() == folder.resolve() else {"output": str(folder)}
 
 
@@ -191,7 +196,7 @@ def _check(recipe: Recipe, where: str) -> None:
     if recipe.judge is not None:
         check_llm(recipe.judge, where, "judge")
     root = recipe.data.root
-    if root is not None and not Path(root).expanduser().is_dir():
+    if root is not None and not expanded(root).is_dir():
         raise RecipeError(
             f"{where}: data.root is {root!r}, and there is no such folder. Name the one with the local copies."
         )

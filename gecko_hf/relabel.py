@@ -68,7 +68,7 @@ def _relabel(before: Recipe, after: Recipe, paths: Paths, console: Console) -> d
         total = {name: total.get(name, 0) + count for name, count in fret_counts(fret).items()}
     key = next(s.key for s in plan(after, paths, input_state(after.corpus)) if s.stage.name == "fret")
     seconds = step.record["seconds"] + time.monotonic() - start  # the scores took what they took
-    write_record(paths, "fret", key, seconds, step.record["counts"] | total)
+    write_record(paths, "fret", key, seconds, step.record["counts"] | total, step.record.get("environment"))
     write_fret_report(after, paths)
     return total
 

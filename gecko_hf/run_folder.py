@@ -92,11 +92,13 @@ def read_record(paths: Paths, stage: str) -> dict[str, Any] | None:
     return record
 
 
-def write_record(paths: Paths, stage: str, key: str, seconds: float, counts: Mapping[str, Any]) -> None:
-    """Mark a stage as done."""
+def write_record(
+    paths: Paths, stage: str, key: str, seconds: float, counts: Mapping[str, Any], made_with: Any = None
+) -> None:
+    """Mark a stage as done, with the environment that it was made with, by default this one: a run may go on elsewhere."""
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     record = {"key": key, "seconds": round(seconds, 1), "counts": dict(counts), "finished_at": finished}
-    write_json(record, paths.logs / f"{stage}.json")
+    write_json(record | {"environment": made_with or environment()}, paths.logs / f"{stage}.json")
 
 
 def _is_record(file: Path) -> bool:

@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, errors
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.file_state import file_state
+from gecko_hf.home import expanded
 from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.source_recipe import SourceRecipe
 
@@ -40,7 +41,7 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
     Raises:
         RecipeError: If the Hub does not tell it, or the rows are on this machine and something is said of the Hub's.
     """
-    if Path(source).expanduser().exists():
+    if expanded(source).exists():
         _refuse_hub_keys(recipe, source, name)
         return recipe
     if not may_be_hub_id(source) or Path(source).suffix in FORMATS:
@@ -63,7 +64,7 @@ def pinned(recipe: Entry, source: str, name: str) -> Entry:
 
 def _refuse_hub_keys(recipe: SourceRecipe, source: str, name: str) -> None:
     for key in ("revision", "config"):
-        own = key == "config" and Path(source).expanduser().is_dir()  # a folder can have configurations
+        own = key == "config" and expanded(source).is_dir()  # a folder can have configurations
         if (value := getattr(recipe, key)) is not None and not own:
             raise RecipeError(
                 f"{name}.{key} is {value!r}, and {source} is on this machine: a {key} is of a data set on the Hub. Leave it out."
@@ -83,7 +84,7 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
     Raises:
         RecipeError: If nothing loads from there, or a role has no column.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_file() and not FILE_SPLIT.match(recipe.split):
         raise RecipeError(
             f"{name}.split is {recipe.split!r}, and {source} is one file, all of whose rows are the split train. Leave split "
@@ -159,7 +160,7 @@ def by_role(rows: datasets.Dataset, columns: dict[str, str]) -> datasets.Dataset
 
 def state(source: str) -> list[Any]:
     """What changes when rows on this machine do: the files of data, and the head of a card, which says what is read of them."""
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     found = [[f.name, *file_state(f)] for f in _files(folder) if f == folder or f.suffix in HASHED]
     card = folder / "README.md"
     return [*found, _head(card)] if card.is_file() else found
@@ -167,7 +168,7 @@ def state(source: str) -> list[Any]:
 
 def model_state(source: str) -> list[Any]:
     """What changes when a model on this machine does: its files without its card and what was exported of them to ONNX."""
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     return [
         [f.name, *file_state(f)]
         for f in _files(folder)

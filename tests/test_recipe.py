@@ -102,6 +102,8 @@ def test_a_recipe_cannot_be_changed_after_reading(tmp_path):
         ("corpus: {path: d}\nfret: 3", "it needs keys under it"),
         ("corpus: {path: d}\nencoder: {dims: [64, wide]}", "encoder.dims[1]"),
         ("corpus: {path: d}\nencoder: {dims: []}", "at least one positive width"),
+        ("corpus: {path: d}\nencoder: {dim: 0}", "it must be at least 1"),
+        ("corpus: {path: d}\ndata: {root: ~no-such-user/x}", "there is no home folder of that user"),
         ("corpus: {path: d}\nfret: {tasks: {search result: 0}}", "weights"),
         ("corpus: {path: d}\nfinetune: {patience: 2}", "set "),
         (
@@ -282,6 +284,16 @@ def test_a_run_folder_that_was_copied_is_the_one_that_its_recipe_works_in(tmp_pa
 def test_a_run_folder_may_be_told_from_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_recipe(write(tmp_path, "corpus: {path: d}"), ["output=~/r"]).folder == tmp_path / "r"
+
+
+def test_a_home_of_nobody_is_refused_wherever_a_recipe_names_a_folder(tmp_path):
+    said = "'~no-such-user/x' begins with ~no-such-user, and there is no home folder of that user. Write the path out"
+    with pytest.raises(RecipeError, match=said):
+        _ = load_recipe(write(tmp_path, "corpus: {path: d}"), ["output=~no-such-user/x"]).folder
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(write(tmp_path, "corpus: {path: a/b, local: {path: c}}\ndata: {root: ~no-such-user/x}"))
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(write(tmp_path, "recipe: {output: ~no-such-user/x}\nenvironment: {}"))
 
 
 @pytest.mark.parametrize("text", [None, "[]", "name: mine", "a: [", "a: 2024-13-45"])

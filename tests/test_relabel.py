@@ -122,9 +122,11 @@ def test_a_folder_whose_name_yaml_would_read_otherwise_is_the_one_that_is_change
     assert f"`gecko-hf run {folder}` trains on the new rows" in said.export_text()
 
 
-def test_relabelling_adds_to_the_time_that_the_scores_took(run_folder):
+def test_relabelling_adds_to_the_time_that_the_scores_took_on_their_machine(run_folder):
     paths = Paths(run_folder)
     record = read_record(paths, "fret")
-    write_record(paths, "fret", record["key"], 3600.0, record["counts"])
+    there = record["environment"] | {"machine": "another"}
+    write_record(paths, "fret", record["key"], 3600.0, record["counts"], there)
     relabel_run(run_folder, ["positive=seed"], Console(quiet=True))
     assert read_record(paths, "fret")["seconds"] >= 3600
+    assert read_record(paths, "fret")["environment"] == there

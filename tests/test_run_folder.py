@@ -96,6 +96,14 @@ def test_a_record_is_there_whole_or_not_at_all(tmp_path):
     assert not list(paths.logs.glob(".*"))
 
 
+def test_a_record_names_the_machine_and_the_versions_that_its_stage_was_made_with(tmp_path):
+    paths = Paths(tmp_path)
+    write_record(paths, "fret", "key", 1.0, {})
+    assert read_record(paths, "fret")["environment"] == environment()
+    write_record(paths, "fret", "key", 1.0, {}, {"machine": "another"})
+    assert read_record(paths, "fret")["environment"] == {"machine": "another"}
+
+
 def test_hashes_do_not_depend_on_the_order_of_keys():
     assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1}) != hash_of({"a": 1, "b": [3]})
 

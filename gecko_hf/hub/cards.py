@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gecko_hf.hub.facts import (
     label_columns,
     learns_from_fret,
     learns_from_pairs,
+    made_with,
     onnx_files,
     plain_mean_pooling,
     prompts_of,
@@ -28,12 +30,15 @@ from gecko_hf.hub.onnx_encoder import padding
 from gecko_hf.hub.provenance import Pushed, base_of, published, retriever_of
 from gecko_hf.hub.tables import COLUMNS, gain, markdown_table
 from gecko_hf.hub.task_scores import task_markdown
+from gecko_hf.model.encoder import PACKAGED
 from gecko_hf.run_folder import Paths
 
 TEMPLATES = Path(__file__).parents[1]
 CITATION = (TEMPLATES / "model_cards" / "citation.md").read_text(encoding="utf-8")
 SHOWN_ROWS = 5
 SHOWN_WORDS = 40  # of a passage in a card's example
+# Signs of Markdown and HTML; the colon of an address, which becomes a link with every backslash that is behind it.
+MARKUP = re.compile(r"[\\`*_\[\]!<&|~]|:(?=//)")
 
 Summary = dict[str, Any]
 
@@ -68,9 +73,10 @@ def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = N
         "label_columns": columns,
         "size_category": size_category(summary["fret"]["rows"]),
         "lengths": text_lengths(paths),
-        "prompts": fret_prompts(summary["recipe"]),
+        "prompts": fret_prompts(summary["recipe"], paths),
         "retriever": retriever_of(summary)["id"],
         "fret_seconds": next(s["seconds"] for s in summary["stages"] if s["name"] == "fret"),
+        "made": made_with(summary, "fret"),
     }
     return render("dataset_cards/fret.md.jinja", values)
 
@@ -87,12 +93,14 @@ def model_card(summary: Summary, paths: Paths, name: str, fret: Pushed | None, l
     """
     onnx = onnx_files(paths)
     pads = padding(paths.model) if onnx else None  # read from tokenizer.json, which a tokenizer in Python has not
+    base = base_of(summary)
+    mixed = dict.fromkeys(source for source, _ in hub_sources(summary["mixtures"]))
     values = {
         **_common(summary, licence),
         "name": name,
         "fret": fret,
-        "data_sets": ([fret.id] if fret else []) + hub_sources(summary["mixtures"]),
-        "base_on_hub": base_of(summary)["hub"],
+        "data_sets": [*([fret.id] if fret else []), *mixed],
+        "base_model": base["id"] if base["hub"] else PACKAGED.get(base["id"]),
         "metric": dict(COLUMNS)[summary["main_metric"]],
         "scores": markdown_table(summary),
         "task_scores": task_markdown(summary),
@@ -138,9 +146,8 @@ def render(template: str, values: dict[str, Any]) -> str:
 
 
 def table_cell(text: str | None) -> str:
-    """Text for a Markdown table: one line, at most 40 words, no cell borders or tags."""
+    """Anybody's text for a Markdown table: one line, at most 40 words, and no sign that a renderer would act on."""
     if text is None:
         return ""
     words = text.split()
-    short = " ".join(words[:SHOWN_WORDS]) + (" …" if len(words) > SHOWN_WORDS else "")
-    return short.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return MARKUP.sub(r"\\\g<0>", " ".join(words[:SHOWN_WORDS]) + (" …" if len(words) > SHOWN_WORDS else ""))

@@ -59,8 +59,13 @@ def writer(repo_id: str) -> HfApi:
 
 
 @contextmanager
-def plain_errors(repo_id: str) -> Iterator[None]:
-    """Turn what the Hub's client raises in this block into a `HubError` about this repository."""
+def plain_errors(repo_id: str, done: str = "") -> Iterator[None]:
+    """Turn what the Hub's client raises in this block into a `HubError` about this repository.
+
+    Args:
+        repo_id: The repository.
+        done: What was changed there before this block, and what to do now; by default nothing was.
+    """
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
@@ -77,10 +82,10 @@ def plain_errors(repo_id: str) -> Iterator[None]:
         RuntimeError,
         ValueError,
     ) as error:
-        message = _explain(_root(error), repo_id)
+        message = _explain(_root(error), repo_id, unchanged=not done)
         if message is None:
             raise  # not the Hub's doing: a bug, which keeps its trace
-        raise HubError(message) from None
+        raise HubError(f"{message} {done}" if done else message) from None
 
 
 def _root(error: BaseException) -> BaseException:
@@ -92,22 +97,21 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _explain(error: BaseException, repo_id: str) -> str | None:
+def _explain(error: BaseException, repo_id: str, *, unchanged: bool) -> str | None:
     """One message for one error of the client; None for an error that is not the Hub's."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     if isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
-        return (
-            f"The connection to the Hub broke off or could not be made ({type(error).__name__}). What readers see of "
-            f"{repo_id} has not changed; the same command goes on, and what was sent is not sent again."
-        )
+        said = f"The connection to the Hub broke off or could not be made ({type(error).__name__})."
+        goes_on = "has not changed; the same command goes on, and what was sent is not sent again."
+        return f"{said} What readers see of {repo_id} {goes_on}" if unchanged else said
     if isinstance(error, RevisionNotFoundError):
         return f"{repo_id} has no such revision. Name a branch, a tag, or a whole commit id."
     if isinstance(error, RepositoryNotFoundError):
         return f"There is no {repo_id} on the Hub, or this token may not see it. Check the name. {LOG_IN}"
     if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return _by_status(error.response.status_code, error, repo_id)
+        return _by_status(error.response.status_code, error, repo_id, unchanged=unchanged)
     if isinstance(error, ValueError) and str(error).startswith("Invalid metadata in README.md"):
         return f"The Hub refuses the card of {repo_id}: {_one_line(str(error))}"
     if isinstance(error, ValueError) and str(error).startswith("LFS batch API returned errors"):
@@ -115,7 +119,7 @@ def _explain(error: BaseException, repo_id: str) -> str | None:
     return None
 
 
-def _by_status(status: int, error: BaseException, repo_id: str) -> str:
+def _by_status(status: int, error: BaseException, repo_id: str, *, unchanged: bool) -> str:
     if status == 401:
         return f"The Hub refuses the token (401). {LOG_IN}"
     if status == 403:
@@ -125,7 +129,8 @@ def _by_status(status: int, error: BaseException, repo_id: str) -> str:
     if status == 412:
         return f"Somebody else committed to {repo_id} in the meantime (412). Run the same command again."
     if status == 429:
-        return f"The Hub asks for fewer requests (429). Nothing of {repo_id} has changed; run the same command later."
+        said = "The Hub asks for fewer requests (429)."
+        return f"{said} Nothing of {repo_id} has changed; run the same command later." if unchanged else said
     server = getattr(error, "server_message", None)
     return f"The Hub answered {status} for {repo_id}{f': {_one_line(server)}' if server else ''}."
 

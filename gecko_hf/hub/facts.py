@@ -18,6 +18,7 @@ from gecko_hf.source import COMMIT
 
 QUANTIZED = "quantized.json"  # in `logs/`
 ONNX = "onnx.json"  # in `logs/`
+FRET_PROMPTS = "fret_prompts.json"  # in `logs/`
 WATTS_PER_CORE = 10  # ours: an assumption for a busy server core; no meter was read
 PARTS = ("query", "positive", "negative")  # columns whose lengths the data set card shows
 
@@ -55,15 +56,24 @@ def label_columns(paths: Paths) -> list[str]:
     return list(pq.read_schema(next((paths.fret / "labels").glob("*.parquet"))).names)
 
 
-def fret_prompts(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """The prompts that language models read, in full: who writes reads one, who judges the others; `unigram` reads none."""
+def fret_prompts(recipe: Mapping[str, Any], paths: Paths) -> dict[str, str]:
+    """The prompts that language models read when FRet was made, in full."""
+    file = paths.logs / FRET_PROMPTS
+    if file.exists():
+        found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    return prompts_read(recipe)  # a run of an earlier version did not note them: what the files say now
+
+
+def prompts_read(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts that a FRet made now reads: who writes reads one, who judges the others; `unigram` reads none."""
     from gecko_hf.llm.fewshot import load_prompts
 
     writer, judge = recipe["llm"], recipe.get("judge") or recipe["llm"]
-    read = ((writer, {"p_qg"}), (judge, {"p_ql", "p_rc"}))
+    judged = {"p_rc"} if recipe["fret"].get("one_pass") else {"p_ql", "p_rc"}
     return {
         name: text
-        for llm, names in read
+        for llm, names in ((writer, {"p_qg"}), (judge, judged))
         if llm["backend"] != "unigram"
         for name, text in load_prompts(llm["prompts"]).heads.items()
         if name in names
@@ -93,18 +103,26 @@ def learns_from_pairs(recipe: Mapping[str, Any]) -> bool:
     return not stage["mixture"] and stage["rows"] > 0
 
 
-def hub_sources(mixtures: Mapping[str, Any]) -> list[str]:
-    """The data sets of the Hub that mixtures read: those whose commit is on record, which a local file has not."""
+def hub_sources(mixtures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The data sets of the Hub that mixtures read, each with its commit, which a local file has not on record."""
     read = [entry["recipe"] for sets in mixtures.values() for entry in sets.values()]
-    return sorted({e["source"] for e in read if e["source"] and COMMIT.fullmatch(e["revision"] or "")})
+    return sorted({(e["source"], e["revision"]) for e in read if e["source"] and COMMIT.fullmatch(e["revision"] or "")})
+
+
+def made_with(summary: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """`machine` and `versions` of a stage; summaries of earlier versions have those of the whole run only."""
+    told = next(s for s in summary["stages"] if s["name"] == stage)
+    made: Mapping[str, Any] = told.get("environment", summary)
+    return made
 
 
 def energy(summary: Mapping[str, Any]) -> dict[str, float] | None:
-    """Hours, cores, watts and kWh of a run on CPU cores; None where a GPU took part or the cores are not on record."""
+    """Hours, cores, watts and kWh of a run on the cores of one machine; None where a GPU took part, or another machine."""
     cores = re.search(r"(\d+) cores", summary["machine"])
-    # The machine is that of the report; a stage may have run on another.
+    machines = {made_with(summary, stage["name"])["machine"] for stage in summary.get("stages", [])}
+    # Summaries of earlier versions tell of each stage's machine its kind of device only.
     elsewhere = any(way["device"] != "cpu" for way in summary.get("computed", {}).values())
-    if not cores or elsewhere or "GPU" in summary["machine"]:
+    if not cores or elsewhere or "GPU" in summary["machine"] or machines - {summary["machine"]}:
         return None
     hours, count = summary["seconds_total"] / 3600, int(cores[1])
     return {"hours": hours, "cores": count, "watts": WATTS_PER_CORE, "kwh": hours * count * WATTS_PER_CORE / 1000}

@@ -1,6 +1,6 @@
 """What a pushed data set and a pushed model say about where they come from: `provenance.json` in either repository.
 
-    model -> data set at a commit -> corpus and language model with their revisions -> prompts by hash
+    model -> data set at a commit -> corpus and language model with their revisions -> prompts by sha256
 
 Everything in it comes from the run folder, so pushing the same run again writes the same bytes.
 """
@@ -13,13 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gecko_hf.hub.facts import fret_prompts, prompts_of
+from gecko_hf.hub.facts import fret_prompts, made_with, prompts_of
+from gecko_hf.hub.fret_recipe import fret_recipe
 from gecko_hf.hub.publish import Files, git_id, sha256
 from gecko_hf.hub_id import may_be_hub_id
 from gecko_hf.run_folder import NO_RESULT_DEPENDS, Paths, hash_of, write_json
 
-# Of a recipe: what FRet's rows depend on.
-FRET_BLOCKS = ("name", "seed", "corpus", "llm", "judge", "encoder", "retriever", "fret")
 LABEL_SOURCES = {"llm": "id", "llm_revision": "revision", "llm_settings": "settings"}  # column -> key
 RECORD = "hub.json"  # in the run folder: where its parts were pushed
 
@@ -40,10 +39,11 @@ def fret_provenance(summary: Mapping[str, Any], paths: Paths, files: Files, card
         {
             "kind": "fret",
             **_common(summary, files, card),
-            "recipe": {key: recipe.get(key) for key in FRET_BLOCKS},
+            "versions": made_with(summary, "fret")["versions"],
+            "recipe": fret_recipe(recipe),
             "corpus": {**recipe["corpus"], **summary["corpus"], "input": _input_state(paths)},
             "llm": source_rows(sorted((paths.fret / "labels").glob("*.parquet"))),
-            "prompts": {n: hash_of(text) for n, text in fret_prompts(recipe).items()},
+            "prompts": {n: sha256(text.encode()) for n, text in fret_prompts(recipe, paths).items()},
             "retriever": retriever_of(summary),
             "rows": summary["fret"]["rows"],
         }
@@ -59,6 +59,7 @@ def model_provenance(summary: Mapping[str, Any], files: Files, card: bytes, fret
             "recipe": published(summary["recipe"]),
             "base": base_of(summary),
             "data_set": {"id": fret.id, "commit": fret.commit} if fret else None,
+            "mixtures": summary["mixtures"],
             "prompts": prompts_of(summary["recipe"]),
             "scores": {"task": summary["yardstick"]["name"], "rows": summary["scores"]},
         }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import plain_errors
+from gecko_hf.hub.fret_recipe import fret_differences
 from gecko_hf.run_folder import differences
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Difference:
 
 
 class Publisher:
-    """One push: look (`difference`), then act (`push`).
+    """One push: look (`difference`), then act (`push`, and `finish`).
 
     Args:
         api: A client that may write.
@@ -90,7 +91,7 @@ class Publisher:
         self._check_tag()
 
     def push(self) -> str:
-        """Do it; returns the id of the commit that holds the files."""
+        """Commit the files; returns the id of the commit that holds them. `finish` does what is to follow."""
         target = self.target
         with plain_errors(target.id):
             if self.head is None:
@@ -100,12 +101,24 @@ class Publisher:
                 self.head, self.private = self._look()
             if target.private:
                 self._show(private=True)
-            commit = self._commit()
-            if target.private is False:  # only now: what is refused must not have shown what was there before
+            return self._commit()
+
+    def finish(self, commit: str) -> None:
+        """Make the repository public, if that is asked for, and tag the commit.
+
+        Raises:
+            HubError: If the Hub refuses: it says that the commit is made, and what is not.
+        """
+        target, tag = self.target, self.target.tag
+        made = f"The commit {commit} is made, but {target.id}"
+        # Only after the commit: what is refused must not have shown what was there before.
+        if target.private is False:
+            untagged = f" and has no tag {tag}" if tag else ""
+            with plain_errors(target.id, f"{made} is still private{untagged}. The same command goes on from there."):
                 self._show(private=False)
-            if target.tag and self.tagged.get(target.tag) != commit:
-                self.api.create_tag(target.id, repo_type=target.kind, tag=target.tag, revision=commit)
-        return commit
+        if tag and self.tagged.get(tag) != commit:
+            with plain_errors(target.id, f"{made} has no tag {tag}. The same command goes on from there."):
+                self.api.create_tag(target.id, repo_type=target.kind, tag=tag, revision=commit)
 
     def _show(self, *, private: bool) -> None:
         if private != self.private:
@@ -169,7 +182,8 @@ class Publisher:
             return found
         theirs = read_provenance(self.api, target.kind, target.id, self.head or "main")
         mine = json.loads(_bytes(self.files[PROVENANCE]))
-        different = differences(theirs.get("recipe", {}), mine["recipe"])
+        compare = fret_differences if target.kind == "dataset" else differences
+        different = compare(theirs.get("recipe", {}), mine["recipe"])
         if theirs.get("kind") != mine["kind"]:
             different = ["kind", *different]
         if different and not target.force:

@@ -182,8 +182,9 @@ def publish(run: FinishedRun, part: str, publisher: Publisher, content: str, say
     state = f"at {before[:12]}" if before else "new"
     say(f"{NAMES[target.kind]} {target.id} ({state}): {publisher.difference}")
     commit = publisher.push()
+    pushed = Pushed(target.id, commit, content)
+    write_pushed(run.paths.root, part, pushed)  # at once: it is there, whatever comes of the rest
+    publisher.finish(commit)
     verb = "holds all of it already" if commit == before else "holds all of it now"
     say(f"{target.id} {verb}: commit {commit}, {'private' if publisher.private else 'public'}")
-    pushed = Pushed(target.id, commit, content)
-    write_pushed(run.paths.root, part, pushed)
     return pushed

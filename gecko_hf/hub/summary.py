@@ -44,7 +44,7 @@ def summarise(recipe: Recipe, paths: Paths, yardstick: tuple[str, str]) -> dict[
     """
     writer, judge = recipe.llms
     records = {name: record for name in STAGE_NAMES if (record := read_record(paths, name))}
-    environment = yaml.safe_load((paths.root / RECIPE_FILE).read_text(encoding="utf-8"))["environment"]
+    trained, scored = (_environment(paths, records, last) for last in ("finetune", "evaluate"))
     queries = read_queries(paths.yardstick)
     human = recipe.evaluation.yardstick == "see_also"
     rows, relabelled, tasks = label_counts(paths.fret)
@@ -54,7 +54,14 @@ def summarise(recipe: Recipe, paths: Paths, yardstick: tuple[str, str]) -> dict[
         "name": recipe.name,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds_total": round(sum(r["seconds"] for r in records.values()), 1),
-        "stages": [{"name": n, **{key: r[key] for key in ("key", "seconds", "counts")}} for n, r in records.items()],
+        "stages": [
+            {
+                "name": name,
+                **{key: record[key] for key in ("key", "seconds", "counts")},
+                "environment": _environment(paths, records, name),
+            }
+            for name, record in records.items()
+        ],
         "main_metric": MAIN_METRIC,
         "yardstick": {
             "name": yardstick[0],
@@ -90,12 +97,23 @@ def summarise(recipe: Recipe, paths: Paths, yardstick: tuple[str, str]) -> dict[
         "notes": ([UNIGRAM_NOTE] if writer.backend == judge.backend == "unigram" else [])
         + ([] if human else [SYNTHETIC_NOTE]),
         "seed": recipe.seed,
-        "versions": environment["versions"],
-        "python": environment["python"],
-        "machine": environment["machine"],
+        "versions": scored["versions"],
+        "python": scored["python"],
+        "machine": trained["machine"],
         "computed": _computed(paths),
         "recipe": as_dict(recipe),
     }
+
+
+def _environment(paths: Paths, records: dict[str, dict[str, Any]], last: str) -> dict[str, Any]:
+    """Machine and versions of a stage, or of the last one before it where it is not done, as when FRet is built alone."""
+    done = [records[name] for name in STAGE_NAMES[: STAGE_NAMES.index(last) + 1] if name in records]
+    if "environment" in done[-1]:
+        noted: dict[str, Any] = done[-1]["environment"]
+        return noted
+    # Records of an earlier version do not tell it; the folder does, of the day on which it was made.
+    first: dict[str, Any] = yaml.safe_load((paths.root / RECIPE_FILE).read_text(encoding="utf-8"))["environment"]
+    return first
 
 
 def read_summary(paths: Paths) -> dict[str, Any] | None:

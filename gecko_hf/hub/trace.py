@@ -1,6 +1,6 @@
 """Follow a model on the Hub back to where it comes from, and check every link on the way.
 
-model -> its files, card and prompts -> data set at a commit -> its files and rows -> language model, corpus, base
+model -> its files, card, prompts and mixtures -> data set at a commit -> its files and rows -> language model, corpus, base
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gecko_hf.errors import HubError
 from gecko_hf.hub.client import check_repo_id, plain_errors
-from gecko_hf.hub.facts import learns_from_fret
+from gecko_hf.hub.facts import hub_sources, learns_from_fret
 from gecko_hf.hub.provenance import source_rows
 from gecko_hf.hub.publish import PROVENANCE, Kind, read_provenance, sha256
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 READ_ROWS = 1_000_000_000  # bytes of parquet that are downloaded without being asked to
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # of what no record says whether it is on the Hub
+DATA = ("corpus", "mixture")  # links to data sets; the others are to models
+TWO_MODELS = re.compile(r"(.+) \(queries\), (.+) \(scores\)")  # as `WriterAndJudge` names itself
 PROMPTS_FILE = "config_sentence_transformers.json"
 
 
@@ -78,9 +80,11 @@ class Trace:
         same = config.get("prompts") == record["prompts"]
         self._add("prompts", f"{len(record['prompts'])} prompts", same, _agree(same, f"with {PROMPTS_FILE}"))
         self._base("base", record["base"])
+        for source, revision in hub_sources(record.get("mixtures", {})):  # an earlier version recorded none
+            self._resolve("mixture", source, revision, "revision", on_hub=True)
         link = record["data_set"]
         if link is None and not learns_from_fret(record["recipe"]):
-            self._add("data set", "none", None, "its recipe trains on no FRet; the sets that it names are not followed")
+            self._add("data set", "none", None, "its recipe trains on no FRet")
             return
         if link is None:
             self._add("data set", "none", False, "the model was pushed before its data set; push both again")
@@ -102,9 +106,10 @@ class Trace:
         self._add("data set", f"{repo_id} @ {commit}", True, f"{record['rows']:,} rows, made {record['made_at']}")
         self._files("dataset", repo_id, commit, record)
         for source in record["llm"]:
-            self._language_model(source["id"], source["revision"])
+            self._language_models(source["id"], source["revision"])
         for name, value in record["prompts"].items():
-            self._add("prompt", name, None, f"sha256 {value}")
+            of = "sha256 of its text" if len(value) == 64 else "hash of an earlier version"
+            self._add("prompt", name, None, f"{of}: {value}")
         self._corpus(record["corpus"])
         self._base("retriever", record["retriever"])
         self._rows(repo_id, commit, record)
@@ -174,11 +179,20 @@ class Trace:
         on_hub = base.get("hub", bool(HUB_ID.fullmatch(base["id"])))
         self._resolve(name, base["id"], base["version"], "encoder.revision", on_hub=on_hub)
 
-    def _language_model(self, what: str, revision: str) -> None:
-        """A language model; its revision may be the hash of a folder, unknown, or have the precision behind it."""
+    def _language_models(self, what: str, revision: str) -> None:
+        """The language model, or the two of `WriterAndJudge`, each with its revision."""
+        ids, revisions = TWO_MODELS.fullmatch(what), TWO_MODELS.fullmatch(revision)
+        if ids and revisions:
+            self._language_model("writer", ids[1], revisions[1], "llm.revision")
+            self._language_model("judge", ids[2], revisions[2], "judge.revision")
+        else:
+            self._language_model("language model", what, revision, "llm.revision")
+
+    def _language_model(self, name: str, what: str, revision: str, key: str) -> None:
+        """One of them; its revision may be the hash of a folder, unknown, or have the precision behind it."""
         commit = None if revision == "unknown" else revision.partition(" in ")[0]
         on_hub = bool(HUB_ID.fullmatch(what)) and not revision.startswith("sha256:")
-        self._resolve("language model", what, commit, "llm.revision", on_hub=on_hub)
+        self._resolve(name, what, commit, key, on_hub=on_hub)
 
     def _resolve(self, name: str, what: str, revision: str | None, key: str, *, on_hub: bool) -> None:
         """A model or data set that is named: looked up where it is on the Hub, else only shown.
@@ -196,7 +210,7 @@ class Trace:
         if not on_hub:
             self._add(name, shown, None, "on record; not a repository" + ("" if revision else ", no revision"))
             return
-        look: Callable[..., Any] = self.api.dataset_info if name == "corpus" else self.api.model_info
+        look: Callable[..., Any] = self.api.dataset_info if name in DATA else self.api.model_info
         try:
             look(what, revision=revision)
         except (RepositoryNotFoundError, RevisionNotFoundError):

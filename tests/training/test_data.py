@@ -250,6 +250,18 @@ def test_rows_may_lie_at_home(tmp_path, monkeypatch):
     assert read_source(recipe, recipe.source, "mine", "pairs", ["query", "positive"])["query"] == ["a"]
 
 
+def test_rows_at_the_home_of_nobody_are_refused():
+    source = "~no-such-user/rows.jsonl"
+    recipe = DataRecipe(kind="pairs", source=source)
+    for read in (
+        lambda: pinned(recipe, source, "mine"),
+        lambda: state(source),
+        lambda: read_source(recipe, source, "mine", "pairs", ["query"]),
+    ):
+        with pytest.raises(RecipeError, match="there is no home folder of that user"):
+            read()
+
+
 def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
     asked = []
 
