@@ -111,7 +111,7 @@ class Trace:
             of = "sha256 of its text" if len(value) == 64 else "hash of an earlier version"
             self._add("prompt", name, None, f"{of}: {value}")
         self._corpus(record["corpus"])
-        self._base("retriever", record["retriever"])
+        self._base("retriever", record["retriever"], "retriever" if record["recipe"].get("retriever") else "encoder")
         self._rows(repo_id, commit, record)
 
     def _provenance(self, kind: Kind, repo_id: str, commit: str) -> dict[str, Any]:
@@ -174,10 +174,10 @@ class Trace:
         revision = (found.get("revision") if on_hub else None) or corpus.get("revision")
         self._resolve("corpus", what, revision, "corpus.revision", on_hub=on_hub)
 
-    def _base(self, name: str, base: Mapping[str, Any]) -> None:
-        """The encoder that training began with, or that found the candidates."""
+    def _base(self, name: str, base: Mapping[str, Any], block: str = "encoder") -> None:
+        """The encoder that training began with, or that found the candidates; `block` of the recipe names it."""
         on_hub = base.get("hub", bool(HUB_ID.fullmatch(base["id"])))
-        self._resolve(name, base["id"], base["version"], "encoder.revision", on_hub=on_hub)
+        self._resolve(name, base["id"], base["version"], f"{block}.revision", on_hub=on_hub)
 
     def _language_models(self, what: str, revision: str) -> None:
         """The language model, or the two of `WriterAndJudge`, each with its revision."""

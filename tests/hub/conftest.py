@@ -1,5 +1,6 @@
 """A made-up run, small enough to read."""
 
+import json
 import os
 import shutil
 import warnings
@@ -9,6 +10,8 @@ import pytest
 from clients import Clients
 from hub_server import WRITE_TOKEN, HubServer
 from rich.console import Console
+
+from gecko_hf.run_folder import Paths
 
 
 def _scores(role, model, dim, value):
@@ -107,6 +110,18 @@ evaluation: {{held_out: 0.2, dev_share: 0.0}}
         warnings.simplefilter("ignore", DeprecationWarning)
         pipeline.run(load_recipe(recipe, [f"output={folder / 'run'}"]), Console(file=sink))
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def paths(finished_run):
+    """Its folder."""
+    return Paths(finished_run)
+
+
+@pytest.fixture(scope="session")
+def real(paths):
+    """Its summary."""
+    return json.loads((paths.report / "summary.json").read_text())
 
 
 @pytest.fixture(scope="session")

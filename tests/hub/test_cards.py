@@ -1,6 +1,5 @@
 """Both cards, rendered from a real run: valid for the Hub, complete, and without a number that the run did not measure."""
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -22,16 +21,6 @@ from gecko_hf.hub.tables import gain, markdown_table
 from gecko_hf.prompts import model_prompts
 from gecko_hf.recipe import load_run_recipe
 from gecko_hf.run_folder import Paths
-
-
-@pytest.fixture(scope="module")
-def paths(finished_run):
-    return Paths(finished_run)
-
-
-@pytest.fixture(scope="module")
-def real(paths):
-    return json.loads((paths.report / "summary.json").read_text())
 
 
 @pytest.fixture(scope="module")

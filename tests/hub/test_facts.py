@@ -12,16 +12,6 @@ from gecko_hf.llm.fewshot import load_prompts
 from gecko_hf.run_folder import Paths, write_json
 
 
-@pytest.fixture(scope="module")
-def paths(finished_run):
-    return Paths(finished_run)
-
-
-@pytest.fixture(scope="module")
-def real(paths):
-    return json.loads((paths.report / "summary.json").read_text())
-
-
 @pytest.fixture
 def earlier(paths, tmp_path):
     """The run folder as an earlier version left it, which did not note the prompts that were read."""

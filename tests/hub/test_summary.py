@@ -13,16 +13,6 @@ from gecko_hf.recipe import load_run_recipe
 from gecko_hf.run_folder import Paths, read_record, write_json
 
 
-@pytest.fixture(scope="module")
-def paths(finished_run):
-    return Paths(finished_run)
-
-
-@pytest.fixture(scope="module")
-def real(paths):
-    return json.loads((paths.report / "summary.json").read_text())
-
-
 class TestARunThatWentOnOnAnotherMachine:
     @pytest.fixture
     def moved(self, paths, tmp_path):
