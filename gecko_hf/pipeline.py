@@ -31,7 +31,7 @@ from gecko_hf.run_folder import (
     write_record,
 )
 from gecko_hf.source import model_state, state
-from gecko_hf.stages.corpus import corpus_stage
+from gecko_hf.stages.corpus import corpus_stage, require_held_out
 from gecko_hf.stages.estimate import estimate, space_needed
 from gecko_hf.stages.evaluate import evaluate_stage
 from gecko_hf.stages.fret import fret_stage
@@ -233,7 +233,10 @@ def _run(job: Run, steps: list[Step]) -> None:
         if not steps[0].record:  # quick, and the plan needs its counts
             with job.view.live():
                 steps[0] = _do(job, steps[0])
-        retriever = job.retriever() if "fret" in todo and recipe.retriever else None  # refused early likewise
+        retriever = None
+        if "fret" in todo:
+            require_held_out(job)
+            retriever = job.retriever() if recipe.retriever else None  # refused early likewise
         estimates = estimate(job, base, retriever)
         require_space(paths, space_needed(job, [s.stage.name for s in steps if not s.record], base, retriever))
         width = base.get_embedding_dimension() or 0

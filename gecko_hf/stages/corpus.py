@@ -43,7 +43,6 @@ def corpus_stage(run: Run) -> Counts:
     else:
         block = recipe.evaluation
         held_out = held_out_ids((p.id for p in run.passages), block.held_out, block.held_out_most, recipe.seed)
-        _require_held_out(held_out, block.held_out, found.passages)
         counts["held_out"] = len(held_out)
     write_json(held_out, run.paths.corpus / "held_out.json")
     write_json(found.merged, run.paths.corpus / "merged.json")
@@ -75,12 +74,16 @@ def _require_test_query(queries: Sequence[YardstickQuery], packages: Sequence[st
         )
 
 
-def _require_held_out(held_out: Sequence[str], share: float, passages: int) -> None:
-    """Refuse a share that no passage falls into, before a language model is paid for the queries of the others."""
-    if not held_out:
+def require_held_out(run: Run) -> None:
+    """Refuse a share that no passage falls into, before a language model is paid for the queries of the others.
+
+    A plan does not need one: it may be made of a few passages that stand for a corpus.
+    """
+    block = run.recipe.evaluation
+    if block.yardstick == "held_out" and not run.held_out:
         raise CorpusError(
-            f"evaluation.held_out is {share:g}, and none of the {passages} passages falls into this share, so the models could "
-            "not be scored. Raise evaluation.held_out (at most 0.5), or give more text."
+            f"evaluation.held_out is {block.held_out:g}, and none of the {len(run.passages)} passages falls into this share, so "
+            "the models could not be scored. Raise evaluation.held_out (at most 0.5), or give more text."
         )
 
 

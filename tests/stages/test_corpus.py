@@ -8,7 +8,7 @@ from gecko_hf.evaluation.yardstick import split_of
 from gecko_hf.progress import View
 from gecko_hf.recipe import load_recipe
 from gecko_hf.run_folder import open_run_folder
-from gecko_hf.stages.corpus import corpus_stage
+from gecko_hf.stages.corpus import corpus_stage, require_held_out
 from gecko_hf.stages.run import Run
 
 MODULE = '''
@@ -28,7 +28,10 @@ def read(tmp_path):
     def read(recipe):
         (tmp_path / "recipe.yaml").write_text(f"fret: {{candidates: 2}}\noutput: '{tmp_path / 'run'}'\n{recipe}")
         made = load_recipe(tmp_path)
-        return corpus_stage(Run(made, open_run_folder(made, redo=True), View(Console(quiet=True))))
+        run = Run(made, open_run_folder(made, redo=True), View(Console(quiet=True)))
+        counts = corpus_stage(run)
+        require_held_out(run)
+        return counts
 
     return read
 

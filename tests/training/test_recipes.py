@@ -75,6 +75,7 @@ def test_two_steps_of_both_stages(file, samples, tiny_model_path, library_folder
         encoder=replace(
             recipe.encoder, base=str(tiny_model_path), dim=None, dims=[32, 8], max_seq_length=48, lora=LoraRecipe()
         ),
+        retriever=None,
         prefinetune=tiny_stage(recipe.prefinetune, samples),
         finetune=tiny_stage(recipe.finetune, samples),
         evaluation=replace(recipe.evaluation, tasks={}),  # of the Hub
