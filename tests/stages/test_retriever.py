@@ -95,6 +95,7 @@ def test_a_checkpoint_that_nobody_trained_to_embed_is_told_of(recipe, tiny_model
     [
         (["retriever.max_seq_length=48"], "retriever.base is missing"),
         (["retriever.base=/nowhere/at/all"], "retriever.base is '/nowhere/at/all', and no encoder loads from there"),
+        (["retriever.base=/nowhere/at/all"], "Give a folder, a Hub id such as BAAI/bge-m3, or package:NAME."),
         (["retriever.base=package:gone"], "No package of the name in 'package:gone'"),
     ],
 )
