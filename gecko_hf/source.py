@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 from collections.abc import Sequence
@@ -94,7 +95,9 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
     try:
         options = CSV_WORDS if forms == {"csv"} or path.suffix == ".csv" else {}
         if path.is_dir():
-            found: Any = datasets.load_dataset(str(path), recipe.config, split=recipe.split, **options)
+            found: Any = datasets.load_dataset(
+                str(path), recipe.config, split=recipe.split, cache_dir=_cache_of(path), **options
+            )
         elif path.is_file():
             found = datasets.load_dataset(FORMATS[path.suffix], data_files=str(path), split=recipe.split, **options)
         else:
@@ -123,6 +126,15 @@ def read_source(recipe: SourceRecipe, source: str, name: str, kind: str, needs: 
             raise RecipeError(f"{name}.where: {source} has no column {column!r}, only {', '.join(found.column_names)}.")
         found = found.filter(lambda cell, value=value: str(cell) == value, input_columns=[column])
     return _half(found, recipe.half, have.get("label"), name) if recipe.half else found
+
+
+def _cache_of(folder: Path) -> str:
+    """Where `datasets` keeps the rows that it has read of a folder: a place for each folder and state of it.
+
+    By itself it knows a folder that has a card by its last name and by the card, so that those of two runs could be one.
+    """
+    key = hashlib.sha256(repr([str(folder.resolve()), state(str(folder))]).encode()).hexdigest()[:16]
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "folders" / key)
 
 
 def _forms(folder: Path, name: str) -> set[str]:

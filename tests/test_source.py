@@ -2,7 +2,8 @@
 
 import pytest
 
-from gecko_hf.source import model_state, state
+from gecko_hf.source import model_state, read_source, state
+from gecko_hf.source_recipe import SourceRecipe
 
 HEAD = "---\nconfigs:\n- config_name: default\n  data_files: rows/*.jsonl\n---\n"
 
@@ -69,3 +70,15 @@ def test_a_file_that_is_named_itself_is_known_whatever_it_is_called(write):
         before = read(f"{folder}/notes")
         assert read(f"{write('notes', 'b')}/notes") != before != []
         assert read(f"{folder}/nowhere") == []
+
+
+def test_two_folders_of_one_name_and_one_card_are_two_sources(tmp_path):
+    """`datasets` by itself would give the rows of the first for those of the second."""
+    found = []
+    for run, texts in (("a", ["one"]), ("b", ["two", "three"])):
+        folder = tmp_path / run / "fret"
+        (folder / "rows").mkdir(parents=True)
+        (folder / "README.md").write_text(HEAD, encoding="utf-8")
+        (folder / "rows" / "a.jsonl").write_text("".join(f'{{"text": "{t}"}}\n' for t in texts), encoding="utf-8")
+        found.append(read_source(SourceRecipe(), str(folder), "mine", "corpus", ["text"])["text"][:])
+    assert found == [["one"], ["two", "three"]]

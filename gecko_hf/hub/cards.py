@@ -11,6 +11,7 @@ import jinja2
 import yaml
 
 from gecko_hf.fret.build import rows_of
+from gecko_hf.hub.data_info import dataset_info
 from gecko_hf.hub.facts import (
     energy,
     fret_prompts,
@@ -71,6 +72,7 @@ def fret_card(summary: Summary, paths: Paths, name: str, licence: str | None = N
         "name": name,
         "examples": examples,
         "label_columns": columns,
+        "data_info": dataset_info(paths.fret),
         "size_category": size_category(summary["fret"]["rows"]),
         "lengths": text_lengths(paths),
         "prompts": fret_prompts(summary["recipe"], paths),
