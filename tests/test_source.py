@@ -1,8 +1,10 @@
 """Whether local data and models are still what they were: a run begins anew for what it reads, and for nothing beside it."""
 
+import httpx2
 import pytest
 
-from gecko_hf.source import model_state, read_source, state
+from gecko_hf.errors import RecipeError
+from gecko_hf.source import model_state, pinned, read_source, state
 from gecko_hf.source_recipe import SourceRecipe
 
 HEAD = "---\nconfigs:\n- config_name: default\n  data_files: rows/*.jsonl\n---\n"
@@ -82,3 +84,48 @@ def test_two_folders_of_one_name_and_one_card_are_two_sources(tmp_path):
         (folder / "rows" / "a.jsonl").write_text("".join(f'{{"text": "{t}"}}\n' for t in texts), encoding="utf-8")
         found.append(read_source(SourceRecipe(), str(folder), "mine", "corpus", ["text"])["text"][:])
     assert found == [["one"], ["two", "three"]]
+
+
+def test_rows_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rows.jsonl").write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
+    recipe = SourceRecipe(source="~/rows.jsonl")
+    assert pinned(recipe, recipe.source, "mine") == recipe
+    assert state(recipe.source) == state(str(tmp_path / "rows.jsonl")) != []
+    assert read_source(recipe, recipe.source, "mine", "pairs", ["query", "positive"])["query"] == ["a"]
+
+
+def test_rows_at_the_home_of_nobody_are_refused():
+    source = "~no-such-user/rows.jsonl"
+    recipe = SourceRecipe(source=source)
+    for read in (
+        lambda: pinned(recipe, source, "mine"),
+        lambda: state(source),
+        lambda: read_source(recipe, source, "mine", "pairs", ["query"]),
+    ):
+        with pytest.raises(RecipeError, match="there is no home folder of that user"):
+            read()
+
+
+def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
+    asked = []
+
+    class Hub:
+        def dataset_info(self, source, revision):
+            asked.append((source, revision))
+            return type("Info", (), {"sha": "c" * 40})()
+
+    monkeypatch.setattr("gecko_hf.source.HfApi", Hub)
+    assert pinned(SourceRecipe(source="org/set", revision="main"), "org/set", "mine").revision == "c" * 40
+    assert pinned(SourceRecipe(source="org/set", revision="d" * 40), "org/set", "mine").revision == "d" * 40
+    assert asked == [("org/set", "main")]
+
+
+def test_a_hub_that_does_not_answer_is_a_users_error_and_no_traceback(monkeypatch):
+    class Unreachable:
+        def dataset_info(self, *_, **__):
+            raise httpx2.ConnectError("[Errno 111] Connection refused")
+
+    monkeypatch.setattr("gecko_hf.source.HfApi", Unreachable)
+    with pytest.raises(RecipeError, match=r"mine: no data set loads from 'org/set': .*refused Give a \.jsonl"):
+        pinned(SourceRecipe(source="org/set"), "org/set", "mine")

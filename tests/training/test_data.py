@@ -6,19 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
-import httpx2
 import numpy as np
 import pytest
-from torch import nn
 from transformers import AutoTokenizer
 
 from gecko_hf.errors import RecipeError
 from gecko_hf.fret.decontaminate import TestSets
 from gecko_hf.prompts import reworded
-from gecko_hf.source import pinned, read_source, state
 from gecko_hf.source_recipe import check_columns
 from gecko_hf.training.data import build_set, columns, in_format, with_vectors
-from gecko_hf.training.mixture_recipe import NAME, TAKEN, DataRecipe, check_mixture, steps_shares
+from gecko_hf.training.mixture_recipe import DataRecipe
 
 PAIRS = [{"question": f"q{i}", "answer": f"a{i}", "id": i} for i in range(20)]
 PASSAGES = [
@@ -29,10 +26,6 @@ PASSAGES = [
     }
     for i in range(4)
 ]
-
-
-def reread(**other):
-    return DataRecipe(**{"kind": "reread", "of": ["b"], "tasks": {"x": 1.0}, "learn": 0.0, "keep": 1.0} | other)
 
 
 @pytest.fixture
@@ -241,127 +234,9 @@ def test_two_halves_share_no_label_and_miss_none(source, tmp_path):
         build(DataRecipe(kind="pairs", source=source([{"query": "q", "positive": "p"}]), half="first"), tmp_path)
 
 
-def test_rows_may_lie_at_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "rows.jsonl").write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
-    recipe = DataRecipe(kind="pairs", source="~/rows.jsonl")
-    assert pinned(recipe, recipe.source, "mine") == recipe
-    assert state(recipe.source) == state(str(tmp_path / "rows.jsonl")) != []
-    assert read_source(recipe, recipe.source, "mine", "pairs", ["query", "positive"])["query"] == ["a"]
-
-
-def test_rows_at_the_home_of_nobody_are_refused():
-    source = "~no-such-user/rows.jsonl"
-    recipe = DataRecipe(kind="pairs", source=source)
-    for read in (
-        lambda: pinned(recipe, source, "mine"),
-        lambda: state(source),
-        lambda: read_source(recipe, source, "mine", "pairs", ["query"]),
-    ):
-        with pytest.raises(RecipeError, match="there is no home folder of that user"):
-            read()
-
-
-def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(monkeypatch):
-    asked = []
-
-    class Hub:
-        def dataset_info(self, source, revision):
-            asked.append((source, revision))
-            return type("Info", (), {"sha": "c" * 40})()
-
-    monkeypatch.setattr("gecko_hf.source.HfApi", Hub)
-    assert pinned(DataRecipe(kind="pairs", source="org/set", revision="main"), "org/set", "mine").revision == "c" * 40
-    assert pinned(DataRecipe(kind="pairs", source="org/set", revision="d" * 40), "org/set", "mine").revision == "d" * 40
-    assert asked == [("org/set", "main")]
-
-
-def test_a_hub_that_does_not_answer_is_a_users_error_and_no_traceback(monkeypatch):
-    class Unreachable:
-        def dataset_info(self, *_, **__):
-            raise httpx2.ConnectError("[Errno 111] Connection refused")
-
-    monkeypatch.setattr("gecko_hf.source.HfApi", Unreachable)
-    with pytest.raises(RecipeError, match=r"mine: no data set loads from 'org/set': .*refused Give a \.jsonl"):
-        pinned(DataRecipe(kind="pairs", source="org/set"), "org/set", "mine")
-
-
 def test_a_set_that_gives_no_row_says_why(source, tmp_path):
     with pytest.raises(RecipeError, match=r"gives no training row; set aside: \{'empty text': 1\}"):
         build(DataRecipe(kind="pairs", source=source([{"query": "", "positive": ""}])), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("mixture", "says"),
-    [
-        ({"a": DataRecipe(kind="pairs")}, "finetune.mixture.a.source is missing"),
-        ({"a": DataRecipe(kind="fret", weight=1.0), "b": DataRecipe(kind="fret")}, "a has a weight and b has none"),
-        ({"a": DataRecipe(kind="fret", weight=0.0)}, "it must be positive"),
-        ({"a": DataRecipe(kind="fret", negatives="own_only", hard_negatives=0)}, "neither in-batch nor hard negatives"),
-        ({"a": DataRecipe(kind="fret", hard_negatives=17)}, "give 0 to 16"),
-        ({"a": DataRecipe(kind="fret", positives="label")}, "a: positives: label goes with kind: labels"),
-        ({"a": DataRecipe(kind="labels", source="x", positives="label", hard_negatives=1)}, "and no hard ones"),
-        ({"a": DataRecipe(kind="fret", learn=0.0)}, "learn 0 and keep 0"),
-        (
-            {"a.b": DataRecipe(kind="fret")},
-            "finetune.mixture: a data set is called 'a.b', and a name is made of letters",
-        ),
-        ({"": DataRecipe(kind="fret")}, "a data set is called ''"),
-        ({"train": DataRecipe(kind="fret")}, "a data set is called 'train', and PyTorch uses that name itself"),
-        (
-            {"a": DataRecipe(kind="pairs", source="x", columns={"negative": "n"})},
-            "a.columns names a column for negative, and kind: pairs reads no hard negatives",
-        ),
-        (
-            {"a": DataRecipe(kind="fever", source="x", columns={"negative_passages": "n"})},
-            "Set hard_negatives: 1, or leave the column out.",
-        ),
-        (
-            {"a": DataRecipe(kind="pairs", source="x", columns={"question": "query"})},
-            "a.columns names a column for 'question', and kind: pairs reads query, positive, title, negative, scores.",
-        ),
-        ({"a": DataRecipe(kind="passages", source="x", keep=1.0, scores=True)}, "Choose scores or keep"),
-        ({"a": DataRecipe(kind="fret", of=["b"])}, "of and tasks go with kind: reread, and this is kind: fret"),
-        ({"a": reread(of=[]), "b": DataRecipe(kind="fret")}, "a.of is []. Name each once, of b."),
-        (
-            {"a": reread(of=["c", "b"]), "b": DataRecipe(kind="fret")},
-            "a.of names c, which is no set that can be read again. Name each once, of b.",
-        ),
-        ({"a": reread(), "b": reread()}, "a.of names b, which is no set that can be read again"),
-        ({"a": reread(tasks={}), "b": DataRecipe(kind="fret")}, "a.tasks is {}. Give tasks with their shares"),
-        ({"a": reread(tasks={"x": 0.0}), "b": DataRecipe(kind="fret")}, "Give tasks with their shares"),
-        ({"a": reread(learn=1.0), "b": DataRecipe(kind="fret")}, "a has learn 1 and keep 1. What is read again"),
-        ({"a": reread(keep=0.0), "b": DataRecipe(kind="fret")}, "set learn: 0 and keep: 1"),
-        ({"a": reread(of=["b", "b"]), "b": DataRecipe(kind="fret")}, "Name each once, of b."),
-        ({"a": reread(tasks={"x": float("inf")}), "b": DataRecipe(kind="fret")}, "Give tasks with their shares"),
-        (
-            {"a": reread(source="x"), "b": DataRecipe(kind="fret")},
-            "a: source would not be read. kind: reread has kind, of",
-        ),
-        (
-            {"a": reread(half="first", where={"x": "y"}), "b": DataRecipe(kind="fret")},
-            "a: where, half would not be read.",
-        ),
-    ],
-)
-def test_a_mixture_that_cannot_work_is_refused_before_reading(mixture, says):
-    with pytest.raises(RecipeError, match=re.escape(says)):
-        check_mixture(mixture, "finetune.mixture")
-
-
-def test_every_name_that_a_torch_module_has_is_known_to_be_taken(tiny_model):  # transformers gives one more
-    assert {name for name in dir(nn.Sequential()) if NAME.fullmatch(name)} <= TAKEN
-
-
-def test_hard_negatives_of_a_column_are_read_where_their_number_is_given():
-    check_mixture({"a": DataRecipe(kind="pairs", source="x", columns={"negative": "n"}, hard_negatives=1)}, "m")
-    check_mixture({"a": DataRecipe(kind="passages", source="x", columns={"negative_passages": "n"})}, "m")
-
-
-def test_shares_are_the_weights_or_the_sizes():
-    weighted = {"a": DataRecipe(kind="fret", weight=3.0), "b": DataRecipe(kind="fret", weight=1.0)}
-    assert steps_shares(weighted, [10, 990]) == [0.75, 0.25]
-    assert steps_shares({"a": DataRecipe(kind="fret"), "b": DataRecipe(kind="fret")}, [10, 990]) == [0.01, 0.99]
 
 
 def test_the_bases_vectors_of_the_bare_texts_stand_beside_a_row(source, tmp_path):
