@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-CONFIGS = ("default", "labels", "corpus")
+CONFIGS = ("default", "labels", "corpus")  # of FRet
 
 
 def dataset_info(folder: Path) -> str:

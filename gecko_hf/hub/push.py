@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gecko_hf.errors import HubError
 from gecko_hf.hub.cards import fret_card, model_card
 from gecko_hf.hub.check import check_loads_anywhere
+from gecko_hf.hub.data_info import CONFIGS
 from gecko_hf.hub.facts import learns_from_fret
 from gecko_hf.hub.provenance import (
     Pushed,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 Say = Callable[[str], None]
-CONFIGS = ("default", "labels", "corpus")
 PARTS = {"fret": "data set", "model": "model"}
 
 
