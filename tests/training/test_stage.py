@@ -168,9 +168,8 @@ def test_checkpoints_go_when_a_stage_is_done(tmp_path):
 
 
 def test_a_stage_whose_loss_is_no_number_ends_there_and_says_what_to_change(tiny_model_path, rows, tmp_path):
-    recipe = StageRecipe(batch_size=8, learning_rate=3e3, steps=40, warmup_ratio=0.0)
     model = load_encoder(str(tiny_model_path), 48)
     with torch.no_grad():
         next(iter(model.parameters())).fill_(float("nan"))
     with pytest.raises(RecipeError, match=r"The loss is nan in step 1, .* Lower the learning_rate"):
-        train_stage(model, rows, recipe, dims=[32, 8], precision="float32", seed=5, folder=tmp_path / "c")
+        train_stage(model, rows, RECIPE, dims=[32, 8], precision="float32", seed=5, folder=tmp_path / "c")
