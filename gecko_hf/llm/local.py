@@ -1,8 +1,8 @@
 """`local`: a transformers causal LM in this process, on any device, batched by length.
 
-Log-probabilities come from one forward pass over the whole text, padded on the right where nothing looks, and from the
-raw logits in 32 bit. Completions are drawn by the Gumbel-max trick with one seeded generator a row, so that what a prompt
-gets does not depend on its company.
+Log-probabilities come from the raw logits in 32 bit. What the texts of a batch begin with alike is read once (`shared.py`).
+Completions are drawn by the Gumbel-max trick with one seeded generator a row, so that what a prompt gets does not depend on
+its company.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    GgufConfig,
     LogitsProcessor,
     LogitsProcessorList,
     TemperatureLogitsWarper,
@@ -33,7 +33,9 @@ from transformers import (
 from gecko_hf.errors import LLMError
 from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, SpanScore
 from gecko_hf.llm.batcher import Batcher, Gathered
+from gecko_hf.llm.checkpoint import find_checkpoint
 from gecko_hf.llm.fingerprint import weights_revision
+from gecko_hf.llm.shared import LEAST, Past, can_share, read_head, read_shared
 from gecko_hf.llm.spans import boundaries, check_prefix
 from gecko_hf.model.device import open_device
 
@@ -61,12 +63,13 @@ def require_checkpoint(path: str, revision: str | None, device: str) -> None:
         LLMError: If there is no such checkpoint or device, it is no causal language model, or it has no tokenizer.
     """
     _usable(device)
+    found = find_checkpoint(path)
     with _loading(path):
-        if not (Path(path) / "adapter_config.json").is_file():  # which names the model that it belongs to
-            config = AutoConfig.from_pretrained(path, revision=revision)
+        if not (found.path / "adapter_config.json").is_file():  # which names the model that it belongs to
+            config = AutoConfig.from_pretrained(found.place, **found.options(revision))
             if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
                 raise ValueError(f"{config.model_type} is no causal language model.")
-        AutoTokenizer.from_pretrained(path, revision=revision)
+        AutoTokenizer.from_pretrained(found.place, **found.options(revision))
 
 
 def _usable(name: str) -> torch.device:
@@ -90,7 +93,7 @@ def _loading(path: str) -> Iterator[None]:
     except (OSError, ValueError, ImportError) as error:  # ImportError: a package that only some tokenizers need
         raise LLMError(
             f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
-            "Give a folder with a checkpoint and its tokenizer, or a Hub id: llm.model=PATH"
+            "Give a folder with a checkpoint and its tokenizer, a GGUF file, or a Hub id: llm.model=PATH"
         ) from error
 
 
@@ -98,7 +101,7 @@ class LocalModel:
     """A causal LM in this process.
 
     Args:
-        path: A folder with a checkpoint and its tokenizer, or a Hub id.
+        path: A model as `find_checkpoint` takes it.
         revision: Hub revision.
         device: A torch device; `auto` takes a GPU where there is one.
         dtype: A torch dtype by name; `auto` is float32 on a CPU and the checkpoint's own elsewhere.
@@ -122,12 +125,16 @@ class LocalModel:
         self.device = _usable(device)
         if dtype == "auto" and self.device.type == "cpu":
             dtype = "float32"
+        found = find_checkpoint(path)
         with _loading(path):
-            self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-            model: Any = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype=dtype)
+            self.tokenizer = AutoTokenizer.from_pretrained(found.place, **found.options(revision))
+            options = found.options(revision)
+            if found.gguf:  # its blocks could stay packed where a kernel for them is installed, and give other numbers
+                options["quantization_config"] = GgufConfig(dequantize=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(found.place, **options, dtype=dtype)
         self.model = model.to(self.device).eval()
         self.id = path
-        self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(Path(path))
+        self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(found.path)
         if self.model.dtype != torch.float32:  # other numbers, so another model to whoever keeps its answers
             self.revision += f" in {str(self.model.dtype).removeprefix('torch.')}"
         ends = self.model.generation_config.eos_token_id
@@ -137,7 +144,16 @@ class LocalModel:
         self._head = self._special_head()
         self._limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
-        self._score = Gathered(Batcher(self._score_batch, lambda r: len(r.ids), batch_tokens))
+        self._shares = can_share(self.model)
+        # P_QL and P_RC begin with examples of their own, and share them only with their like.
+        self._score = Gathered(
+            Batcher(
+                self._score_batch,
+                lambda r: len(r.ids),
+                batch_tokens,
+                group=lambda r: tuple(r.ids[:LEAST]) if self._shares else None,
+            )
+        )
         self._generate = Gathered(
             Batcher(
                 self._generate_batch,
@@ -207,14 +223,16 @@ class LocalModel:
 
     @torch.inference_mode()
     def _score_batch(self, batch: list[_Scored]) -> list[list[list[float]]]:
-        width = max(len(r.ids) for r in batch)
-        ids = torch.tensor([r.ids + [0] * (width - len(r.ids)) for r in batch], device=self.device)
-        mask = torch.tensor([[1] * len(r.ids) + [0] * (width - len(r.ids)) for r in batch], device=self.device)
-        first = min(start for r in batch for start, _ in r.ranges)
-        last = max(end for r in batch for _, end in r.ranges)
-        # Token i is predicted at position i - 1; only the positions that somebody asked for go through the vocabulary.
+        past = Past.nothing(len(batch), self.device)
+        if self._shares:  # token i is predicted by token i - 1, which is therefore left
+            past = read_shared(self.model, [r.ids for r in batch], [min(r.ranges)[0] - 1 for r in batch])
+        arguments = past.arguments([r.ids[n:] for r, n in zip(batch, past.read, strict=True)])
+        ids = arguments["input_ids"]
+        ranges = [[(start - n, end - n) for start, end in r.ranges] for r, n in zip(batch, past.read, strict=True)]
+        first = min(start for row in ranges for start, _ in row)
+        last = max(end for row in ranges for _, end in row)
+        # Only the positions that somebody asked for go through the vocabulary.
         keep = torch.arange(first - 1, last - 1, device=self.device)
-        arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         if self._keeps:
             arguments["logits_to_keep"] = keep
         logits = self.model(**arguments).logits
@@ -222,22 +240,28 @@ class LocalModel:
         picked = logits.gather(-1, ids[:, first:last, None]).squeeze(-1) - logits.logsumexp(-1)
         rows = picked.cpu().tolist()
         return [
-            [row[start - first : end - first] for start, end in r.ranges] for row, r in zip(rows, batch, strict=True)
+            [row[start - first : end - first] for start, end in spans] for row, spans in zip(rows, ranges, strict=True)
         ]
 
     @torch.inference_mode()
     def _generate_batch(self, batch: list[_Prompt]) -> list[Completion]:
         sampling = batch[0].sampling
-        width = max(len(r.ids) for r in batch)
+        past = Past.nothing(len(batch), self.device)
+        if self._shares:
+            past = read_head(self.model, [r.ids for r in batch], [len(r.ids) - 1 for r in batch])
+        head, width = past.read[0], max(len(r.ids) for r in batch)
         pad = next(t for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0) if t is not None)
-        ids = torch.tensor([[pad] * (width - len(r.ids)) + r.ids for r in batch], device=self.device)
-        mask = torch.tensor([[0] * (width - len(r.ids)) + [1] * len(r.ids) for r in batch], device=self.device)
+        # Padding stands before what is a row's own, so that every row ends where it is to be continued.
+        gaps = [width - len(r.ids) for r in batch]
+        rows = [[*r.ids[:head], *[pad] * gap, *r.ids[head:]] for r, gap in zip(batch, gaps, strict=True)]
+        seen = [[1] * head + [0] * gap + [1] * (width - head - gap) for gap in gaps]
         processors = LogitsProcessorList()
         if sampling.temperature > 0:
             processors.append(_SeededDraw([r.sampling.seed or 0 for r in batch], sampling, self.device))
         written = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
+            input_ids=torch.tensor(rows, device=self.device),
+            attention_mask=torch.tensor(seen, device=self.device),
+            past_key_values=past.cache if head else None,
             generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
                 max_new_tokens=sampling.max_tokens,
                 do_sample=False,

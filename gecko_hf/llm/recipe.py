@@ -42,7 +42,9 @@ class LLMRecipe:
     lead_weight: int = option(3, "unigram", low=0)  # how many times more the words of an opening sentence count
 
     # every language model
-    model: str | None = option(None, *MODELS)  # local: a folder or a Hub id; endpoints: what the server calls it
+    model: str | None = option(
+        None, *MODELS
+    )  # local: a folder, Hub id or GGUF file; endpoints: what the server calls it
     revision: str | None = option(None, *MODELS)
     prompts: str | None = option(None, *MODELS)  # a folder with p_qg.yaml, p_ql.yaml, p_rc.yaml, or `multilingual`
     temperature: float = option(0.7, *MODELS, low=0.0, high=2.0)  # ours: of queries; scores are never warped
@@ -86,9 +88,10 @@ class LLMRecipe:
 
             read["prompts"] = dict(load_prompts(self.prompts).hashes)
         if self.backend == "local":
+            from gecko_hf.llm.checkpoint import find_checkpoint
             from gecko_hf.source import model_state
 
-            read |= {"files": files} if (files := model_state(str(self.model))) else {}
+            read |= {"files": files} if (files := model_state(str(find_checkpoint(str(self.model)).path))) else {}
         return {"backend": self.backend, **read}
 
 
@@ -124,7 +127,9 @@ def check_llm(recipe: LLMRecipe, where: str, block: str = "llm") -> None:
             )
     if recipe.backend in ("local", "openai", "sglang") and not recipe.model:
         what = (
-            "a folder or a Hub id of a causal LM" if recipe.backend == "local" else "the model as the server calls it"
+            "a folder, a Hub id or a GGUF file of a causal LM"
+            if recipe.backend == "local"
+            else "the model as the server calls it"
         )
         raise RecipeError(f"{where}: {block}.model is missing. Name {what}: {block}.model=NAME")
     if recipe.backend in ENDPOINTS:

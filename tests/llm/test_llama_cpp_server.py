@@ -3,7 +3,7 @@
 Optional: needs a second Python environment, in which llama-cpp-python is compiled (about ten minutes on two cores):
 
     python3 -m venv ../llama
-    CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF" ../llama/bin/pip install 'llama-cpp-python[server]' gguf
+    CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF" ../llama/bin/pip install 'llama-cpp-python[server]'
     GECKO_LLAMA_PYTHON=$PWD/../llama/bin/python .venv/bin/pytest tests/llm/test_llama_cpp_server.py
 
 Without GECKO_LLAMA_PYTHON everything here is skipped. The server's model is the tests' tiny Llama, written as GGUF in 32 bit;
@@ -11,7 +11,6 @@ its cache is 32 bit too: with the default one of 16 bit a query's mean is off by
 Written with llama-cpp-python 0.3.36 and gguf 0.19.0.
 """
 
-import json
 import os
 import re
 import socket
@@ -21,12 +20,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import httpx2
-import numpy as np
 import pytest
 from causal import MULTI_BYTE, TEXTS, Reference, pairs, write_prompts
+from gguf_file import write_gguf
 from test_endpoints import scores
 
 from gecko_hf.errors import LLMError
@@ -44,113 +42,8 @@ START, STOP = 60.0, 30.0  # seconds that the server may take
 LABELS = [f" {label}" for label in RELEVANCE_LABELS]
 
 pytestmark = pytest.mark.skipif(
-    not PYTHON, reason="GECKO_LLAMA_PYTHON does not name a Python with llama-cpp-python[server] and gguf"
+    not PYTHON, reason="GECKO_LLAMA_PYTHON does not name a Python with llama-cpp-python[server]"
 )
-
-# Run by that other Python: a GGUF file from its metadata (named as GGUFWriter's methods are) and its tensors.
-WRITE_GGUF = """
-import json, sys
-import gguf, numpy
-about, tensors, out = sys.argv[1:]
-writer = gguf.GGUFWriter(out, "llama")
-with open(about, encoding="utf-8") as file:
-    for name, value in json.load(file).items():
-        getattr(writer, f"add_{name}")(value)
-for name, tensor in numpy.load(tensors).items():
-    writer.add_tensor(name, tensor)
-writer.write_header_to_file()
-writer.write_kv_data_to_file()
-writer.write_tensors_to_file()
-writer.close()
-"""
-GGUF_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "model.layers": "blk",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
-
-def write_gguf(checkpoint: Path, folder: Path) -> Path:
-    """A saved Llama with a byte-level BPE tokenizer as a GGUF file of 32-bit floats.
-
-    Args:
-        checkpoint: The folder of the saved model.
-        folder: Where the file goes.
-    """
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    about, tensors, out = folder / "about.json", folder / "tensors.npz", folder / "tiny-llama.gguf"
-    about.write_text(json.dumps({**gguf_shape(config), **gguf_tokenizer(checkpoint, config)}), encoding="utf-8")
-    np.savez(tensors, **gguf_tensors(checkpoint, config))
-    done = subprocess.run([PYTHON, "-c", WRITE_GGUF, about, tensors, out], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-def gguf_shape(config: dict[str, Any]) -> dict[str, Any]:
-    """What GGUF says of a Llama's shape."""
-    return {
-        "context_length": config["max_position_embeddings"],
-        "vocab_size": config["vocab_size"],
-        "embedding_length": config["hidden_size"],
-        "block_count": config["num_hidden_layers"],
-        "feed_forward_length": config["intermediate_size"],
-        "head_count": config["num_attention_heads"],
-        "head_count_kv": config["num_key_value_heads"],
-        "layer_norm_rms_eps": config["rms_norm_eps"],
-        "rope_dimension_count": config["head_dim"],
-        "rope_freq_base": config["rope_parameters"]["rope_theta"],
-    }
-
-
-def gguf_tokenizer(checkpoint: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """What GGUF says of a tokenizer: each row of the embedding has a token, those that the tokenizer lacks an unused one."""
-    saved = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
-    normal, control, unused = 1, 3, 5  # GGUF's types of tokens
-    tokens = [f"[unused {i}]" for i in range(config["vocab_size"])]
-    types = [unused] * len(tokens)
-    for token, i in saved["model"]["vocab"].items():
-        tokens[i], types[i] = token, normal
-    for special in saved["added_tokens"]:
-        types[special["id"]] = control
-    return {
-        "tokenizer_model": "gpt2",  # GGUF's word for a byte-level BPE
-        "tokenizer_pre": "gpt-2",  # whose text is cut into words as GPT-2's is
-        "token_list": tokens,
-        "token_types": types,
-        "token_merges": [" ".join(merge) for merge in saved["model"]["merges"]],
-        "bos_token_id": config["bos_token_id"],
-        "eos_token_id": config["eos_token_id"],
-        "add_bos_token": True,
-    }
-
-
-def gguf_tensors(checkpoint: Path, config: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The weights under GGUF's names.
-
-    RoPE turns pairs of a head's rows: transformers pairs a row with the one half a head further, GGUF with its neighbour.
-    """
-    from safetensors.numpy import load_file
-
-    heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
-    out = {}
-    for name, tensor in load_file(checkpoint / "model.safetensors").items():
-        for ours, theirs in GGUF_NAMES.items():
-            name = name.replace(f"{ours}.", f"{theirs}.")
-        for part, count in heads.items():
-            if part in name:
-                tensor = tensor.reshape(count, 2, -1, tensor.shape[-1]).swapaxes(1, 2).reshape(tensor.shape)
-        out[name] = np.ascontiguousarray(tensor, dtype=np.float32)
-    return out
 
 
 @contextmanager

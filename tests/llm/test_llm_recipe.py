@@ -21,7 +21,7 @@ def load(folder, llm: str):
         ("{model: m}", "llm.model is for llm.backend local or tgi or openai or sglang; with unigram it would not be read."),
         ("{model: m}", "unigram reads drop_words, keep_content, other_sentences, max_query_words, lead_weight."),
         ("{backend: local, model: m, drop_words: 0.5}", "llm.drop_words is for llm.backend unigram"),
-        ("{backend: local}", "llm.model is missing. Name a folder or a Hub id of a causal LM: llm.model=NAME"),
+        ("{backend: local}", "llm.model is missing. Name a folder, a Hub id or a GGUF file of a causal LM: llm.model=NAME"),
         ("{backend: local, model: m, temperature: 3}", "it must be between 0.0 and 2.0"),
         ("{backend: local, model: m, dtype: half}", "it must be one of auto, float32, bfloat16, float16"),
         ("{backend: gpt}", "it must be one of unigram, local, tgi, openai, sglang"),
@@ -57,7 +57,10 @@ def test_a_most_of_money_without_a_price_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("judge", "says"),
     [
-        ("{backend: local}", "judge.model is missing. Name a folder or a Hub id of a causal LM: judge.model=NAME"),
+        (
+            "{backend: local}",
+            "judge.model is missing. Name a folder, a Hub id or a GGUF file of a causal LM: judge.model=NAME",
+        ),
         ("{backend: tgi, url: 'h:1'}", "judge.url 'h:1' is no URL"),
         ("{model: m}", "judge.model is for judge.backend local or tgi"),
         ("{backend: local, modle: m}", "Did you mean judge.model?"),

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from gecko_hf.errors import LLMError
+from gecko_hf.llm.checkpoint import find_checkpoint
 
 Counter = Callable[[list[str]], list[list[int]]]
 KEPT = 4096  # prefixes; the labels of one prompt share theirs, and the queries of one passage
@@ -97,14 +98,15 @@ def counter(tokenizer: Any) -> Counter:
 
 
 def load_tokenizer(path: str) -> Any:
-    """A model's tokenizer.
+    """A model's tokenizer, from a folder, a Hub id or a GGUF file.
 
     Raises:
         LLMError: If none loads from there.
     """
     from transformers import AutoTokenizer
 
+    found = find_checkpoint(path)
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(found.place, **found.options(None))
     except (OSError, ValueError) as error:
         raise LLMError(f"llm.tokenizer {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error

@@ -1,0 +1,105 @@
+"""A causal model as a GGUF file: found, refused, and read as the checkpoint that it was made from."""
+
+import asyncio
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from causal import pairs
+from gguf_file import write_gguf
+
+from gecko_hf.errors import LLMError, MissingExtraError
+from gecko_hf.llm.base import Sampling
+from gecko_hf.llm.checkpoint import find_checkpoint
+from gecko_hf.llm.endpoints.tokens import load_tokenizer
+from gecko_hf.llm.local import LocalModel, require_checkpoint
+from gecko_hf.llm.recipe import LLMRecipe
+
+NATS = 1e-4
+
+
+@pytest.fixture(scope="module")
+def gguf_file(causal_path, tmp_path_factory) -> Path:
+    return write_gguf(causal_path, tmp_path_factory.mktemp("gguf"))
+
+
+@pytest.fixture
+def package(gguf_file, tmp_path, monkeypatch) -> Path:
+    """An installed package with a model, whose import would fail."""
+    folder = tmp_path / "tiny_llama_weights"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("import a_package_that_is_not_there\n")
+    shutil.copy(gguf_file, folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+class TestFinding:
+    @pytest.mark.parametrize("name", ["some/folder", "org/model", "../model"])
+    def test_a_folder_and_a_hub_id_are_taken_as_they_are(self, name):
+        found = find_checkpoint(name)
+        assert (found.place, found.options("abc")) == (name, {"revision": "abc"})
+
+    @pytest.mark.parametrize(
+        ("name", "place"), [("models/a.gguf", "models"), ("org/model-GGUF/a.gguf", "org/model-GGUF"), ("a.gguf", ".")]
+    )
+    def test_a_gguf_file_is_named_with_its_folder_or_repository(self, name, place):
+        found = find_checkpoint(name)
+        assert (found.place, found.options(None)) == (place, {"revision": None, "gguf_file": "a.gguf"})
+
+    def test_a_package_is_not_imported(self, package):
+        assert find_checkpoint("package:tiny_llama_weights").path == package / "tiny-llama.gguf"
+        assert "tiny_llama_weights" not in sys.modules
+
+    @pytest.mark.parametrize("name", ["package:not_there_at_all", "package:a.b", "package:"])
+    def test_a_package_that_is_not_installed_is_named(self, name):
+        with pytest.raises(LLMError, match=rf"'{name}' is installed"):
+            find_checkpoint(name)
+
+    def test_a_package_without_one_gguf_file_is_refused_with_what_it_has(self, package):
+        shutil.copy(package / "tiny-llama.gguf", package / "b.gguf")
+        with pytest.raises(LLMError, match=r"one GGUF file; found b\.gguf, tiny-llama\.gguf"):
+            find_checkpoint("package:tiny_llama_weights")
+        with pytest.raises(LLMError, match="found none"):
+            find_checkpoint("package:json")
+
+    def test_the_reader_of_gguf_files_is_named_where_it_is_missing(self, gguf_file, monkeypatch):
+        monkeypatch.setitem(sys.modules, "gguf", None)
+        with pytest.raises(MissingExtraError, match=r"gecko-hf\[gguf\]"):
+            require_checkpoint(str(gguf_file), None, "cpu")
+
+
+class TestReading:
+    def test_scores_and_texts_are_those_of_the_checkpoint(self, gguf_file, causal_path, reference):
+        llm, other = LocalModel(str(gguf_file), device="cpu"), LocalModel(str(causal_path), device="cpu")
+
+        async def ask(model):
+            scores = [model.score(p + c, [(len(p), len(p + c))]) for p, c in pairs(8)]
+            return await asyncio.gather(*scores, model.generate(pairs(1)[0][0], Sampling(temperature=0, max_tokens=8)))
+
+        *scored, written = asyncio.run(ask(llm))
+        for (prefix, continuation), scores in zip(pairs(8), scored, strict=True):
+            assert scores.spans[0].logprobs == pytest.approx(reference.logprobs(prefix, continuation), abs=NATS)
+        # Of tokens that the tokenizer lacks a GGUF file needs names.
+        assert re.sub(r"\[unused \d+\]", "", written.text) == asyncio.run(ask(other))[-1].text
+
+    def test_it_is_looked_at_before_any_work(self, gguf_file, tmp_path):
+        require_checkpoint(str(gguf_file), None, "cpu")
+        with pytest.raises(LLMError, match=r"none\.gguf cannot be loaded as a causal language model.*a GGUF file"):
+            require_checkpoint(str(tmp_path / "none.gguf"), None, "cpu")
+
+    def test_its_tokenizer_counts_for_a_server_that_serves_it(self, gguf_file, reference):
+        text = pairs(1)[0][0]
+        assert load_tokenizer(str(gguf_file))(text)["input_ids"] == reference.tokenizer(text)["input_ids"]
+
+    def test_rows_depend_on_the_file(self, gguf_file, tmp_path):
+        copied = Path(shutil.copy(gguf_file, tmp_path))
+        first = LLMRecipe("local", model=str(copied)).identity()["files"]
+        revision = LocalModel(str(copied), device="cpu").revision
+        with copied.open("r+b") as file:
+            file.seek(-8, 2)
+            file.write(b"\1" * 8)
+        assert LLMRecipe("local", model=str(copied)).identity()["files"] != first
+        assert LocalModel(str(copied), device="cpu").revision != revision
