@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from common import record, say
@@ -22,7 +23,7 @@ from sklearn.metrics import ndcg_score
 
 from gecko_hf.corpus.passages import Passage
 from gecko_hf.evaluation.yardstick import YardstickQuery, read_queries
-from gecko_hf.fret.rank import fuse, judge, relevance
+from gecko_hf.fret.rank import fuse, judge, ranks, relevance
 from gecko_hf.llm.base import Annotator, Judgement
 from gecko_hf.llm.budget import BudgetRecipe
 from gecko_hf.llm.open import open_annotator
@@ -35,6 +36,7 @@ from gecko_hf.run_folder import Paths
 from gecko_hf.stages.run import Run
 
 CANDIDATES = 20  # paper: p_20 is the lowest of the neighbours
+UNIGRAM = "unigram"
 
 
 def main() -> None:
@@ -46,25 +48,23 @@ def main() -> None:
     parser.add_argument("--one-pass", action="store_true")
     parser.add_argument("--dtype", default="auto", help="of a causal LM")
     options = parser.parse_args()
+    if options.one_pass and UNIGRAM in options.judges:
+        parser.error("--one-pass is of a prompt that holds both; unigram has no prompts.")
     run = Run(load_run_recipe(options.run), Paths(options.run), View(Console(quiet=True)))
     queries, rows = candidates(run, options.queries)
     found = [[p.id in q.relevant for p in row] for q, row in zip(queries, rows, strict=True)]
     say(f"{len(queries)} queries with an answer among {CANDIDATES} candidates of {len(run.passages):,} passages\n")
     say("| judge | order | nDCG@10 | an answer first | pairs a second |\n|---|---|---:|---:|---:|")
-    show("retriever", "as fetched", found, [[-float(i) for i in range(CANDIDATES)]] * len(queries))
+    show("retriever", "as fetched", found, [list(range(1, CANDIDATES + 1))] * len(queries))
     for name in options.judges:
-        start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            judged = judge(
-                open_judge(name, run, Path(folder), options.dtype),
-                [q.text for q in queries],
-                rows,
-                one_pass=options.one_pass,
-            )
-        speed = len(queries) * CANDIDATES / (time.perf_counter() - start)
-        for order, score in ORDERS.items():
-            scores = [score(scored, [p.id for p in row]) for scored, row in zip(judged, rows, strict=True)]
-            show(name, order, found, scores, speed, one_pass=options.one_pass, dtype=options.dtype)
+            llm = open_judge(name, run, Path(folder), options.dtype)
+            start = time.perf_counter()
+            judged = judge(llm, [q.text for q in queries], rows, one_pass=options.one_pass)
+            speed = len(queries) * CANDIDATES / (time.perf_counter() - start)
+        for order, rank in ORDERS.items():
+            places = [rank(scored, [p.id for p in row]) for scored, row in zip(judged, rows, strict=True)]
+            show(name, order, found, places, speed, one_pass=options.one_pass, dtype=options.dtype)
 
 
 def candidates(run: Run, count: int) -> tuple[list[YardstickQuery], list[list[Passage]]]:
@@ -82,25 +82,32 @@ def candidates(run: Run, count: int) -> tuple[list[YardstickQuery], list[list[Pa
 
 def open_judge(name: str, run: Run, folder: Path, dtype: str) -> Annotator:
     """The judge that a name stands for; no answer of an earlier run is used."""
-    llm = run.recipe.llm if name == "unigram" else LLMRecipe("local", model=name, dtype=dtype)
-    collection = lambda: ((p.title, p.text) for p in run.passages)  # noqa: E731
-    return open_annotator(llm, BudgetRecipe(), seed=0, collection=collection, answers=folder / "answers.sqlite")
+    own = run.recipe.llm if run.recipe.llm.backend == UNIGRAM else LLMRecipe()
+    return open_annotator(
+        own if name == UNIGRAM else LLMRecipe("local", model=name, dtype=dtype),
+        BudgetRecipe(),
+        seed=0,
+        collection=lambda: ((p.title, p.text) for p in run.passages),
+        answers=folder / "answers.sqlite",
+    )
 
 
-def _fused(judged: Sequence[Judgement], ids: Sequence[str], rc: Callable[[Judgement], float]) -> list[float]:
-    order = fuse([j.ql for j in judged], [rc(j) for j in judged], ids)
-    scores = [0.0] * len(ids)
-    for rank, row in enumerate(order):
-        scores[row.index] = -float(rank)
-    return scores
+def _rc(judged: Sequence[Judgement], kind: Literal["peak", "expected"]) -> list[float]:
+    return [relevance(j.grades, kind) for j in judged]
 
 
-ORDERS: dict[str, Callable[[Sequence[Judgement], Sequence[str]], list[float]]] = {
-    "QL": lambda judged, _: [j.ql for j in judged],
-    "RC, peak": lambda judged, _: [relevance(j.grades, "peak") for j in judged],
-    "RC, expected": lambda judged, _: [relevance(j.grades, "expected") for j in judged],
-    "fused, peak": lambda judged, ids: _fused(judged, ids, lambda j: relevance(j.grades, "peak")),
-    "fused, expected": lambda judged, ids: _fused(judged, ids, lambda j: relevance(j.grades, "expected")),
+def _fused(judged: Sequence[Judgement], ids: Sequence[str], kind: Literal["peak", "expected"]) -> list[int]:
+    place = {row.index: rank for rank, row in enumerate(fuse([j.ql for j in judged], _rc(judged, kind), ids), 1)}
+    return [place[i] for i in range(len(ids))]
+
+
+# The rank of each candidate, from 1.
+ORDERS: dict[str, Callable[[Sequence[Judgement], Sequence[str]], list[int]]] = {
+    "QL": lambda judged, ids: ranks([j.ql for j in judged], ids),
+    "RC, peak": lambda judged, ids: ranks(_rc(judged, "peak"), ids),
+    "RC, expected": lambda judged, ids: ranks(_rc(judged, "expected"), ids),
+    "fused, peak": lambda judged, ids: _fused(judged, ids, "peak"),
+    "fused, expected": lambda judged, ids: _fused(judged, ids, "expected"),
 }
 
 
@@ -108,13 +115,13 @@ def show(
     judge_: str,
     order: str,
     found: Sequence[Sequence[bool]],
-    scores: Sequence[Sequence[float]],
+    places: Sequence[Sequence[int]],
     speed: float | None = None,
     **options: object,
 ) -> None:
     """Print and record a row."""
-    ndcg = float(ndcg_score(np.array(found, float), np.array(scores), k=10))
-    first = float(np.mean([row[int(np.argmax(s))] for row, s in zip(found, scores, strict=True)]))
+    ndcg = float(ndcg_score(np.array(found, float), -np.array(places), k=10))
+    first = float(np.mean([row[list(rank).index(1)] for row, rank in zip(found, places, strict=True)]))
     say(f"| {judge_} | {order} | {100 * ndcg:.1f} | {first:.0%} | {'' if speed is None else f'{speed:.1f}'} |")
     values = {"queries": len(found), "ndcg_at_10": ndcg, "answer_first": first, "pairs_per_second": speed}
     record("judges", who=judge_, order=order, **values, **options)

@@ -3,7 +3,7 @@
 Queries are the opening sentences of docstrings of numpy and scipy, candidates the 20 passages around each; a pair has four
 texts behind few-shot examples (P_QL, and P_RC with each of three labels). The loop reads every text whole, those of a prompt
 sorted by length in batches of as many tokens, and puts through the vocabulary what is scored; `local` reads once what a batch
-has in common. They take turns, after a round that is not counted; the largest difference of a query likelihood is printed.
+has in common. They take turns, after a round that is not counted; the largest difference of a score is printed.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def main() -> None:
     seconds = in_turns({"loop": loop, "local": ours}, options.rounds)
     pairs = len(queries) * CANDIDATES
     gap = max(
-        abs(a.ql - b.ql)
+        max(abs(a.ql - b.ql), *(abs(x - y) for x, y in zip(a.grades, b.grades, strict=True)))
         for x, y in zip(scored["loop"], scored["local"], strict=True)
         for a, b in zip(x, y, strict=True)
     )
-    say(f"{pairs} pairs; the largest difference of a query likelihood is {gap:.1e} nats a token\n")
+    say(f"{pairs} pairs; the largest difference of a score (QL in nats a token, a label in nats) is {gap:.1e}\n")
     say("| | seconds | pairs a second | time to the loop's |\n|---|---:|---:|---:|")
     for name, took in seconds.items():
         middle, least, most = ratio(took, seconds["loop"])
@@ -105,10 +105,10 @@ def _sums(model: Any, texts: Sequence[Text]) -> list[float]:
         width = len(texts[order[0]][0])
         batch, order = order[: max(1, BATCH_TOKENS // width)], order[max(1, BATCH_TOKENS // width) :]
         rows = [texts[i][0] for i in batch]
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
         first, last = min(texts[i][1] for i in batch), max(texts[i][2] for i in batch)
-        keep = torch.arange(first - 1, last - 1)
+        keep = torch.arange(first - 1, last - 1, device=model.device)
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep).logits.float()
         picked = logits.gather(-1, ids[:, first:last, None]).squeeze(-1) - logits.logsumexp(-1)
         for i, row in zip(batch, picked, strict=True):

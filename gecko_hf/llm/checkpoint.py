@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gecko_hf.errors import LLMError, require
+from gecko_hf.home import expanded
 
 PACKAGE = "package:"
 GGUF = ".gguf"
@@ -58,11 +59,25 @@ def find_checkpoint(model: str) -> Checkpoint:
     """
     if model.startswith(PACKAGE):
         file = _in_package(model)
-    elif model.endswith(GGUF):
-        file = Path(model)
-    else:
-        return Checkpoint(model)
-    return Checkpoint(file.parent.as_posix(), file.name)
+        return Checkpoint(file.parent.as_posix(), file.name)
+    path = expanded(model)
+    if not model.endswith(GGUF) or path.is_dir():
+        return Checkpoint(str(path) if path.exists() else model)
+    organisation, _, rest = model.partition("/")
+    repository, _, inside = rest.partition("/")
+    if organisation not in ("", ".", "..", "~") and inside and not path.is_file():
+        return Checkpoint(f"{organisation}/{repository}", inside)
+    return Checkpoint(path.parent.as_posix(), path.name)
+
+
+def files_state(model: str) -> list[Any]:
+    """What changes when the files of a model do; nothing of one that is not on this machine."""
+    from gecko_hf.source import model_state
+
+    try:
+        return model_state(str(find_checkpoint(model).path))
+    except LLMError:  # a package that is not installed; who loads the model refuses it
+        return []
 
 
 def _in_package(model: str) -> Path:

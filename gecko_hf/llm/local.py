@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,9 +36,10 @@ from gecko_hf.llm.base import Capability, Completion, Sampling, Scores, Span, Sp
 from gecko_hf.llm.batcher import Batcher, Gathered
 from gecko_hf.llm.checkpoint import find_checkpoint
 from gecko_hf.llm.fingerprint import weights_revision
-from gecko_hf.llm.shared import LEAST, Past, can_share, read_head, read_shared
+from gecko_hf.llm.shared import Past, begin_alike, can_share, read_head, read_shared
 from gecko_hf.llm.spans import boundaries, check_prefix
 from gecko_hf.model.device import open_device
+from gecko_hf.model.encoder import hub_commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def _usable(name: str) -> torch.device:
 def _loading(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, ImportError) as error:  # ImportError: a package that only some tokenizers need
+    # ImportError: a package that only some tokenizers need; struct.error: a GGUF file that ends in its header
+    except (OSError, ValueError, ImportError, struct.error) as error:
         raise LLMError(
             f"{path} cannot be loaded as a causal language model: {' '.join(str(error).split())[:300]} "
             "Give a folder with a checkpoint and its tokenizer, a GGUF file, or a Hub id: llm.model=PATH"
@@ -127,14 +130,16 @@ class LocalModel:
             dtype = "float32"
         found = find_checkpoint(path)
         with _loading(path):
-            self.tokenizer = AutoTokenizer.from_pretrained(found.place, **found.options(revision))
-            options = found.options(revision)
+            # One commit for all files of a Hub repository, and for whoever asks later what answered.
+            commit = None if found.path.exists() else hub_commit(found.place, revision)
+            options = found.options(commit)
+            self.tokenizer = AutoTokenizer.from_pretrained(found.place, **options)
             if found.gguf:  # its blocks could stay packed where a kernel for them is installed, and give other numbers
                 options["quantization_config"] = GgufConfig(dequantize=True)
             model: Any = AutoModelForCausalLM.from_pretrained(found.place, **options, dtype=dtype)
         self.model = model.to(self.device).eval()
         self.id = path
-        self.revision = getattr(self.model.config, "_commit_hash", None) or weights_revision(found.path)
+        self.revision = commit or weights_revision(found.path)
         if self.model.dtype != torch.float32:  # other numbers, so another model to whoever keeps its answers
             self.revision += f" in {str(self.model.dtype).removeprefix('torch.')}"
         ends = self.model.generation_config.eos_token_id
@@ -145,15 +150,7 @@ class LocalModel:
         self._limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._keeps = "logits_to_keep" in inspect.signature(self.model.forward).parameters
         self._shares = can_share(self.model)
-        # P_QL and P_RC begin with examples of their own, and share them only with their like.
-        self._score = Gathered(
-            Batcher(
-                self._score_batch,
-                lambda r: len(r.ids),
-                batch_tokens,
-                group=lambda r: tuple(r.ids[:LEAST]) if self._shares else None,
-            )
-        )
+        self._score = Gathered(Batcher(self._score_batch, lambda r: len(r.ids), batch_tokens))
         self._generate = Gathered(
             Batcher(
                 self._generate_batch,
@@ -223,6 +220,15 @@ class LocalModel:
 
     @torch.inference_mode()
     def _score_batch(self, batch: list[_Scored]) -> list[list[list[float]]]:
+        if not self._shares:
+            return self._score_part(batch)
+        scores: list[list[list[float]]] = [[]] * len(batch)
+        for part in begin_alike([r.ids for r in batch]):
+            for row, found in zip(part, self._score_part([batch[row] for row in part]), strict=True):
+                scores[row] = found
+        return scores
+
+    def _score_part(self, batch: list[_Scored]) -> list[list[list[float]]]:
         past = Past.nothing(len(batch), self.device)
         if self._shares:  # token i is predicted by token i - 1, which is therefore left
             past = read_shared(self.model, [r.ids for r in batch], [min(r.ranges)[0] - 1 for r in batch])

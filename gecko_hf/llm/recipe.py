@@ -88,10 +88,9 @@ class LLMRecipe:
 
             read["prompts"] = dict(load_prompts(self.prompts).hashes)
         if self.backend == "local":
-            from gecko_hf.llm.checkpoint import find_checkpoint
-            from gecko_hf.source import model_state
+            from gecko_hf.llm.checkpoint import files_state
 
-            read |= {"files": files} if (files := model_state(str(find_checkpoint(str(self.model)).path))) else {}
+            read |= {"files": files} if (files := files_state(str(self.model))) else {}
         return {"backend": self.backend, **read}
 
 

@@ -23,12 +23,13 @@ GGUF_NAMES = {
 }
 
 
-def write_gguf(checkpoint: Path, folder: Path) -> Path:
-    """A saved Llama with a byte-level BPE tokenizer as a GGUF file of 32-bit floats.
+def write_gguf(checkpoint: Path, folder: Path, *, packed: bool = False) -> Path:
+    """A saved Llama with a byte-level BPE tokenizer as a GGUF file.
 
     Args:
         checkpoint: The folder of the saved model.
         folder: Where the file goes.
+        packed: Whether matrices are numbers of eight bits in blocks (Q8_0) and not 32-bit floats.
     """
     import gguf
 
@@ -38,7 +39,11 @@ def write_gguf(checkpoint: Path, folder: Path) -> Path:
     for name, value in {**gguf_shape(config), **gguf_tokenizer(checkpoint, config)}.items():
         getattr(writer, f"add_{name}")(value)
     for name, tensor in gguf_tensors(checkpoint, config).items():
-        writer.add_tensor(name, tensor)
+        if packed and tensor.ndim == 2:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -11,38 +11,49 @@ import yaml
 from causal import MULTI_BYTE, TEXTS, Reference
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     BloomConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    RobertaConfig,
 )
 
 from gecko_hf.llm.annotator import PromptedAnnotator
 from gecko_hf.llm.base import RELEVANCE_LABELS, PassagePrompt, Sampling
 from gecko_hf.llm.fewshot import FewShotPrompts, load_prompts
 from gecko_hf.llm.local import LocalModel
-from gecko_hf.llm.shared import can_share
+from gecko_hf.llm.shared import begin_alike, can_share
 
 NATS = 1e-4
+WRITTEN = 8  # tokens
 ASKED = [
     PassagePrompt(str(i), "Zürich" if i % 3 else "", text, query=query)
     for i, (text, query) in enumerate(zip([*TEXTS[:6], *MULTI_BYTE], [*TEXTS[6:13], MULTI_BYTE[0]], strict=True))
 ]
 
 
-def gpt2(causal_path: Path, folder: Path) -> Path:
-    """Learned positions, of which there are no more than the longest of `ASKED` needs."""
+def gpt2(causal_path: Path, folder: Path, prompts: FewShotPrompts) -> Path:
+    """Learned positions, no more than the longest of the texts below needs."""
     shutil.copytree(causal_path, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = [f"{prompts.relevance(asked, apart=True)} {label}" for asked in ASKED for label in RELEVANCE_LABELS]
+    longest = max(
+        *(len(tokenizer(text)["input_ids"]) for text in texts),
+        *(len(tokenizer(prompts.generation(asked))["input_ids"]) + WRITTEN for asked in ASKED[:5]),
+    )
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=600, n_embd=32, n_layer=2, n_head=4, n_positions=4096, initializer_range=0.2)
+    config = GPT2Config(vocab_size=600, n_embd=32, n_layer=2, n_head=4, n_positions=longest, initializer_range=0.2)
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
 
 
-def mistral(causal_path: Path, folder: Path) -> Path:
+def mistral(causal_path: Path, folder: Path, _: FewShotPrompts) -> Path:
     """A window of 16 tokens."""
     shutil.copytree(causal_path, folder)
     torch.manual_seed(0)
@@ -75,10 +86,11 @@ def prompts(tmp_path_factory) -> FewShotPrompts:
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2", "mistral"])
-def checkpoint(request, causal_path, tmp_path_factory) -> Path:
+def checkpoint(request, causal_path, prompts, tmp_path_factory) -> Path:
     if request.param == "llama":
         return causal_path
-    return {"gpt2": gpt2, "mistral": mistral}[request.param](causal_path, tmp_path_factory.mktemp("lm") / request.param)
+    make = {"gpt2": gpt2, "mistral": mistral}[request.param]
+    return make(causal_path, tmp_path_factory.mktemp("lm") / request.param, prompts)
 
 
 def tokens_of(llm: LocalModel, work) -> int:
@@ -109,7 +121,7 @@ def test_judgements_agree_with_whole_texts_in_64_bit(checkpoint, prompts, one_pa
 def test_what_is_written_does_not_depend_on_who_begins_alike(checkpoint, prompts):
     llm = LocalModel(str(checkpoint), device="cpu")
     texts = [prompts.generation(asked) for asked in ASKED[:5]]
-    draws = [Sampling(temperature=1.0, max_tokens=8, seed=i) for i in range(5)]
+    draws = [Sampling(temperature=1.0, max_tokens=WRITTEN, seed=i) for i in range(5)]
 
     async def written(numbers):
         return await asyncio.gather(*(llm.generate(texts[i], draws[i]) for i in numbers))
@@ -155,18 +167,32 @@ def test_texts_that_do_not_begin_alike_are_read_whole(causal_path, reference):
         assert scores.spans[0].logprobs == pytest.approx(reference.logprobs("", text), abs=NATS)
 
 
+def test_only_texts_that_begin_alike_are_read_apart_from_their_batch():
+    one, other, short = list(range(40)), [9, *range(39)], [1, 2]
+    texts = [[*one, 1], [*other, 1], [*one, 2], short, [*one, 3], [*other, 2], [*one, 4]]
+    assert begin_alike(texts) == [[0, 2, 4, 6], [1, 5, 3]]
+
+
+TINY = {"vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+FACTORS = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "original_max_position_embeddings": 64}
+
+
 @pytest.mark.parametrize(
     ("config", "shares"),
     [
-        (LlamaConfig(), True),
-        (GPT2Config(), True),
-        (MistralConfig(sliding_window=None), True),
-        (MistralConfig(sliding_window=4096), False),
-        (BloomConfig(), False),
-        (MambaConfig(), False),
+        (LlamaConfig(**TINY), True),
+        (GPT2Config(vocab_size=128, n_embd=32, n_layer=2, n_head=2), True),
+        (MistralConfig(**TINY, num_key_value_heads=2, sliding_window=None), True),
+        (MistralConfig(**TINY, num_key_value_heads=2, sliding_window=4096), False),
+        (GPTNeoConfig(vocab_size=128, hidden_size=32, num_layers=2, attention_types=[[["global", "local"], 1]]), False),
+        (Phi3Config(**TINY, pad_token_id=0, rope_parameters={"rope_type": "longrope", **FACTORS}), False),
+        (RobertaConfig(**TINY, is_decoder=True), False),
+        (BloomConfig(vocab_size=128, hidden_size=32, n_layer=2, n_head=2), False),
+        (MambaConfig(vocab_size=128, hidden_size=32, num_hidden_layers=2), False),
     ],
-    ids=["llama", "gpt2", "no window", "window", "no positions", "recurrent"],
+    ids=["llama", "gpt2", "no window", "window", "window of its own", "scaled", "from 2", "no positions", "recurrent"],
 )
-def test_only_keys_and_values_of_every_token_are_shared(config, shares):
-    with torch.device("meta"):
-        assert can_share(AutoModelForCausalLM.from_config(config)) is shares
+def test_only_keys_and_values_of_every_token_at_its_position_are_shared(config, shares):
+    torch.manual_seed(0)
+    config.initializer_range = 0.2
+    assert can_share(AutoModelForCausalLM.from_config(config).eval()) is shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -108,5 +109,5 @@ def load_tokenizer(path: str) -> Any:
     found = find_checkpoint(path)
     try:
         return AutoTokenizer.from_pretrained(found.place, **found.options(None))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, struct.error) as error:  # the last: a GGUF file that ends in its header
         raise LLMError(f"llm.tokenizer {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
