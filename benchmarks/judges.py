@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--one-pass", action="store_true")
     parser.add_argument("--dtype", default="auto", help="of a causal LM")
+    parser.add_argument("--answers", type=Path, help="a folder in which answers are kept, to go on after a stop")
     options = parser.parse_args()
     if options.one_pass and UNIGRAM in options.judges:
         parser.error("--one-pass is of a prompt that holds both; unigram has no prompts.")
@@ -58,10 +59,11 @@ def main() -> None:
     show("retriever", "as fetched", found, [list(range(1, CANDIDATES + 1))] * len(queries))
     for name in options.judges:
         with tempfile.TemporaryDirectory() as folder:
-            llm = open_judge(name, run, Path(folder), options.dtype)
+            llm = open_judge(name, run, options.answers or Path(folder), options.dtype)
             start = time.perf_counter()
             judged = judge(llm, [q.text for q in queries], rows, one_pass=options.one_pass)
-            speed = len(queries) * CANDIDATES / (time.perf_counter() - start)
+            took = time.perf_counter() - start
+        speed = None if options.answers else len(queries) * CANDIDATES / took
         for order, rank in ORDERS.items():
             places = [rank(scored, [p.id for p in row]) for scored, row in zip(judged, rows, strict=True)]
             show(name, order, found, places, speed, one_pass=options.one_pass, dtype=options.dtype)
@@ -81,7 +83,7 @@ def candidates(run: Run, count: int) -> tuple[list[YardstickQuery], list[list[Pa
 
 
 def open_judge(name: str, run: Run, folder: Path, dtype: str) -> Annotator:
-    """The judge that a name stands for; no answer of an earlier run is used."""
+    """The judge that a name stands for, and where its answers are kept."""
     own = run.recipe.llm if run.recipe.llm.backend == UNIGRAM else LLMRecipe()
     return open_annotator(
         own if name == UNIGRAM else LLMRecipe("local", model=name, dtype=dtype),
