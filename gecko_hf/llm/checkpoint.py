@@ -13,8 +13,8 @@ from typing import Any
 
 from gecko_hf.errors import LLMError, require
 from gecko_hf.home import expanded
+from gecko_hf.model.encoder import PACKAGE
 
-PACKAGE = "package:"
 GGUF = ".gguf"
 
 
@@ -55,7 +55,7 @@ def find_checkpoint(model: str) -> Checkpoint:
             for an installed package with one such file.
 
     Raises:
-        LLMError: If there is no such package, or it has no single GGUF file.
+        LLMError: If there is no such file or package, or the package has no single GGUF file.
     """
     if model.startswith(PACKAGE):
         file = _in_package(model)
@@ -67,6 +67,10 @@ def find_checkpoint(model: str) -> Checkpoint:
     repository, _, inside = rest.partition("/")
     if organisation not in ("", ".", "..", "~") and inside and not path.is_file():
         return Checkpoint(f"{organisation}/{repository}", inside)
+    if not path.is_file():
+        raise LLMError(
+            f"There is no file {model}. Name a GGUF file that is there, or one of the Hub: llm.model=ORG/REPOSITORY/NAME{GGUF}"
+        )
     return Checkpoint(path.parent.as_posix(), path.name)
 
 
@@ -76,7 +80,7 @@ def files_state(model: str) -> list[Any]:
 
     try:
         return model_state(str(find_checkpoint(model).path))
-    except LLMError:  # a package that is not installed; who loads the model refuses it
+    except LLMError:  # who loads the model refuses it
         return []
 
 

@@ -220,13 +220,11 @@ class LocalModel:
 
     @torch.inference_mode()
     def _score_batch(self, batch: list[_Scored]) -> list[list[list[float]]]:
-        if not self._shares:
-            return self._score_part(batch)
-        scores: list[list[list[float]]] = [[]] * len(batch)
-        for part in begin_alike([r.ids for r in batch]):
-            for row, found in zip(part, self._score_part([batch[row] for row in part]), strict=True):
-                scores[row] = found
-        return scores
+        parts = begin_alike([r.ids for r in batch]) if self._shares else [list(range(len(batch)))]
+        scores: dict[int, list[list[float]]] = {}
+        for part in parts:
+            scores.update(zip(part, self._score_part([batch[row] for row in part]), strict=True))
+        return [scores[row] for row in range(len(batch))]
 
     def _score_part(self, batch: list[_Scored]) -> list[list[list[float]]]:
         past = Past.nothing(len(batch), self.device)

@@ -42,9 +42,7 @@ class LLMRecipe:
     lead_weight: int = option(3, "unigram", low=0)  # how many times more the words of an opening sentence count
 
     # every language model
-    model: str | None = option(
-        None, *MODELS
-    )  # local: a folder, Hub id or GGUF file; endpoints: what the server calls it
+    model: str | None = option(None, *MODELS)  # local: folder, Hub id, GGUF file; endpoints: what the server calls it
     revision: str | None = option(None, *MODELS)
     prompts: str | None = option(None, *MODELS)  # a folder with p_qg.yaml, p_ql.yaml, p_rc.yaml, or `multilingual`
     temperature: float = option(0.7, *MODELS, low=0.0, high=2.0)  # ours: of queries; scores are never warped

@@ -55,7 +55,11 @@ class TestFinding:
             ("org/model-GGUF/4bit/a.gguf", "org/model-GGUF", "4bit/a.gguf"),
         ],
     )
-    def test_a_gguf_file_is_named_with_its_folder_or_repository(self, name, place, file):
+    def test_a_gguf_file_is_named_with_its_folder_or_repository(self, name, place, file, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "models" / "4bit").mkdir(parents=True)
+        for local in ("a.gguf", "models/a.gguf", "models/4bit/a.gguf"):
+            (tmp_path / local).touch()
         found = find_checkpoint(name)
         assert (found.place, found.options(None)) == (place, {"revision": None, "gguf_file": file})
 
@@ -108,7 +112,7 @@ class TestReading:
 
     def test_it_is_looked_at_before_any_work(self, gguf_file, tmp_path):
         require_checkpoint(str(gguf_file), None, "cpu")
-        with pytest.raises(LLMError, match=r"none\.gguf cannot be loaded as a causal language model.*a GGUF file"):
+        with pytest.raises(LLMError, match=r"There is no file .*none\.gguf.*llm\.model=ORG/REPOSITORY"):
             require_checkpoint(str(tmp_path / "none.gguf"), None, "cpu")
 
     def test_packed_weights_are_unpacked(self, causal_path, reference, tmp_path):
@@ -117,7 +121,7 @@ class TestReading:
         prefix, continuation = pairs(2)[1]
         scores = asyncio.run(llm.score(prefix + continuation, [(len(prefix), len(prefix + continuation))]))
         expected = reference.logprobs(prefix, continuation)
-        assert scores.spans[0].logprobs == pytest.approx(expected, abs=0.5)  # eight bits are not 32
+        assert scores.spans[0].logprobs == pytest.approx(expected, abs=0.2)  # eight bits are not 32
         assert scores.spans[0].logprobs != pytest.approx(expected, abs=NATS)
 
     @pytest.mark.parametrize("size", [0, 30, 2000])
